@@ -1,0 +1,100 @@
+"""Say what to compute: inputs, parameters, other state and literals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError
+from staticgrad.graph import Array, Leaf, Value, source_line
+from staticgrad.ops.registry import literal
+from staticgrad.types import TensorType, as_dtype, declared_shape
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./:-]*")
+
+
+@runtime_checkable
+class Initializer(Protocol):
+    """Something that makes the initial value of a parameter from its name."""
+
+    def array(self, name: str) -> Array:
+        """The initial value; the same name gives the same numbers."""
+
+
+def input(name: str, shape: object, dtype: object = "float32") -> Value:
+    """A placeholder that is fed at every call.
+
+    A dimension of `shape` is an int, a name such as "N" (equal wherever the name stands) or None (unknown).
+    """
+    try:
+        type = TensorType(as_dtype(dtype), declared_shape(shape))
+    except (ShapeError, DTypeError) as error:
+        raise error.__class__(f"{error}; in input {name!r} ({source_line()})") from None
+    return Leaf("input", _name(name), type).outputs[0]
+
+
+def parameter(name: str, value: object, requires_grad: bool = True) -> Value:
+    """State that optimizers update, with an initial value: numbers, or an initializer from `sg.init`.
+
+    Python floats and lists of them are float32; arrays keep their element type.
+    """
+    return _state("parameter", name, value, requires_grad)
+
+
+def state(name: str, value: object) -> Value:
+    """State that no optimizer touches, such as running statistics or a counter, with an initial value."""
+    return _state("state", name, value, False)
+
+
+def constant(array: object) -> Value:
+    """A literal; Python floats are float32 and ints int64, arrays keep their element type."""
+    if isinstance(array, Value):
+        return array
+    return literal(array)  # type: ignore[arg-type]
+
+
+def _state(kind: str, name: str, value: object, requires_grad: bool) -> Value:
+    name = _name(name)
+    if isinstance(value, Value):
+        raise DeclarationError(f"{kind} {name!r} needs numbers to start from, not a symbolic value ({source_line()})")
+    if isinstance(value, Initializer):
+        array = value.array(name)
+    else:
+        array = literal(value).node.attributes["value"]  # type: ignore[arg-type]
+    dtype = as_dtype(array.dtype)
+    if requires_grad and not dtype.is_float:
+        raise DTypeError(
+            f"parameter {name!r} holds {dtype}, which has no gradient; give floats, or requires_grad=False, or use "
+            f"sg.state ({source_line()})"
+        )
+    array = np.array(array, order="C")
+    array.flags.writeable = False
+    leaf = Leaf(kind, name, TensorType(dtype, array.shape), array, requires_grad)  # type: ignore[arg-type]
+    return leaf.outputs[0]
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise DeclarationError(
+            f"name {name!r} is not allowed; letters, digits and _ . / : - are, and a letter or _ first ({source_line()})"
+        )
+    if name == "loss" or name.endswith(".next"):
+        raise DeclarationError(f"name {name!r} is reserved for the training step's outputs ({source_line()})")
+    return name
+
+
+def leaves(values: Iterable[Value]) -> list[Leaf]:
+    """The inputs, parameters and states among the nodes of `values`, in order of declaration; names must differ."""
+    found = sorted((v.node for v in values if isinstance(v.node, Leaf)), key=lambda leaf: leaf.order)
+    names: dict[str, Leaf] = {}
+    for leaf in dict.fromkeys(found):
+        other = names.setdefault(leaf.name, leaf)
+        if other is not leaf:
+            raise DeclarationError(
+                f"the name {leaf.name!r} is declared twice, as {other.kind} at {other.source} and as {leaf.kind} at "
+                f"{leaf.source}; give one another name"
+            )
+    return list(names.values())

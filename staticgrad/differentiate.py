@@ -1,0 +1,311 @@
+"""Derivatives by source-to-source transformation: a graph of standard operators in, a graph of standard operators out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from staticgrad import ops
+from staticgrad.errors import DTypeError, DeclarationError, GradientError, ShapeError, UnsupportedOperatorError
+from staticgrad.graph import Node, Pullback, Value, collection_paused, deriving_from, source_line, topological
+from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, zeros_like
+from staticgrad.ops.registry import Operator, constant, literal, operator_named
+from staticgrad.types import TensorType, is_unknown
+
+Cotangents = dict[Value, Value]
+
+
+def backward(cotangents: Cotangents, targets: Sequence[Value]) -> Cotangents:
+    """Carry cotangents of outputs back to `targets`: the one loop of reverse accumulation.
+
+    Returns the cotangent of every target that is reached through operators with a derivative.
+    """
+    active = _between(cotangents, targets)
+    _refuse_unruled(active)
+    for node in reversed(active):
+        arrived = [cotangents.get(y) for y in node.outputs]
+        if any(g is not None for g in arrived):
+            with deriving_from(node):
+                for x, g in _pull(node, arrived):
+                    g = sum_to(g, x)
+                    cotangents[x] = cotangents[x] + g if x in cotangents else g
+    return cotangents
+
+
+def _between(outputs: Iterable[Value], targets: Iterable[Value]) -> list[Node]:
+    """The nodes on differentiable paths from `targets` to `outputs`, each after those it depends on."""
+    reached = set(targets)
+    active = []
+    for node in topological(outputs, derivative=True):
+        if any(x in reached for x in _differentiable_inputs(node)):
+            reached.update(y for y in node.outputs if y.type.dtype.is_float)
+            active.append(node)
+    return active
+
+
+def _differentiable_inputs(node: Node) -> Iterable[Value]:
+    if node.pullback is not None:
+        return node.pullback.inputs
+    entry = node.op
+    if isinstance(entry, Operator) and entry.differentiable:
+        return (x for x in node.inputs if x is not None)
+    return ()
+
+
+def _pull(node: Node, arrived: list[Value | None]) -> list[tuple[Value, Value]]:
+    """The cotangents of a node's inputs by its rule, paired with the inputs."""
+    inputs: tuple[Value | None, ...] = node.inputs
+    if node.pullback is not None:
+        inputs = node.pullback.inputs
+        result: Any = node.pullback.rule(arrived[0])  # type: ignore[arg-type]
+    else:
+        entry = node.op
+        assert isinstance(entry, Operator) and entry.rule is not None
+        if len(node.outputs) == 1:
+            result = entry.rule(arrived[0], node.outputs[0], *inputs, **node.attributes)
+        else:
+            result = entry.rule(tuple(arrived), node.outputs, *inputs, **node.attributes)
+    given = result if isinstance(result, tuple) else (result,)
+    return [
+        (x, g) for x, g in zip(inputs, given, strict=True) if x is not None and g is not None and x.type.dtype.is_float
+    ]
+
+
+def _refuse_unruled(nodes: Iterable[Node]) -> None:
+    missing = {
+        f"{n.op.name} ({n.source})": None
+        for n in nodes
+        if n.pullback is None and isinstance(n.op, Operator) and n.op.rule is None
+    }
+    if missing:
+        raise UnsupportedOperatorError(
+            f"no gradient rule for {', '.join(missing)}; use sg.custom_vjp to give one, or sg.stop_gradient to block it"
+        )
+
+
+def sum_to(g: Value, x: Value) -> Value:
+    """A cotangent summed over the axes on which `x` was broadcast, so that it has exactly the type of `x`."""
+    if g.type.dtype is not x.type.dtype:
+        raise DTypeError(f"a cotangent of {g.type.dtype} came for {x.type.dtype}, from the rule of a node at {x.source}")
+    wide, narrow = g.type.shape, x.type.shape
+    if wide == narrow:
+        return g
+    lead = len(wide) - len(narrow)
+    if lead < 0:
+        # An operand broadcast up by others of higher rank that are all of size 1 cannot be here: ranks only grow.
+        raise ShapeError(f"a cotangent {g.type} came for {x.type}, from the rule of a node at {x.source}")
+    # Where the sizes differ and x is not known to be 1, the sizes of the run decide.
+    if any(a != b and b != 1 for a, b in zip(wide[lead:], narrow, strict=True)):
+        if lead:
+            g = ops.reduce_sum(g, list(range(lead)), keepdims=False)
+        ones = ops.nonzero(ops.equal(ops.shape(x), 1))
+        axes = ops.reshape(ones, [-1])
+        how = {"keepdims": True, "noop_with_empty_axes": True}
+        return ops.reduce_sum.apply((g, axes), how, (x.type,)).outputs[0]
+    axes = [*range(lead), *(lead + i for i, d in enumerate(narrow) if d == 1 and wide[lead + i] != 1)]
+    g = ops.reduce_sum(g, axes, keepdims=not lead)
+    return reshape_like(g, x)
+
+
+def _aligned(values: Value | Iterable[Value], what: str) -> tuple[list[Value], bool]:
+    """A list of Values and whether a single one came."""
+    if isinstance(values, Value):
+        return [values], True
+    listed = list(values)
+    for value in listed:
+        if not isinstance(value, Value):
+            raise DeclarationError(f"{what} must be Values, {value!r:.60} came ({source_line()})")
+    return listed, False
+
+
+def _float_only(values: Iterable[Value], what: str) -> None:
+    for value in values:
+        if not value.type.dtype.is_float:
+            name = f" {value.name!r}" if value.name else ""
+            raise DTypeError(
+                f"{what}{name} is {value.type}, declared at {value.source}; only floating values have derivatives; cast "
+                f"it before use ({source_line()})"
+            )
+
+
+def _seeds(values: Sequence[Value], given: Any, single: bool, what: str) -> list[Value]:
+    """Cotangents or tangents as Values, checked against the types of their primals."""
+    listed = [given] if single else list(given)
+    if len(listed) != len(values):
+        raise DeclarationError(f"{len(values)} {what}s are expected, {len(listed)} came ({source_line()})")
+    seeds = []
+    for value, seed in zip(values, listed, strict=True):
+        seed = seed if isinstance(seed, Value) else literal(seed, value.type.dtype)
+        if seed.type.dtype is not value.type.dtype:
+            raise DTypeError(f"{what} is {seed.type}, its value {value.type}; cast the {what} ({source_line()})")
+        if len(seed.type.shape) != len(value.type.shape) or any(
+            a != b and not is_unknown(a) and not is_unknown(b)
+            for a, b in zip(seed.type.shape, value.type.shape, strict=True)
+        ):
+            raise ShapeError(f"{what} is {seed.type}, its value {value.type}; the shapes must agree ({source_line()})")
+        seeds.append(seed)
+    return seeds
+
+
+def _pulled_back(outputs: Sequence[Value], inputs: Sequence[Value], seeds: Sequence[Value]) -> list[Value | None]:
+    with collection_paused():
+        cotangents: Cotangents = {}
+        for output, seed in zip(outputs, seeds, strict=True):
+            cotangents[output] = cotangents[output] + seed if output in cotangents else seed
+        backward(cotangents, inputs)
+        return [cotangents.get(x) for x in inputs]
+
+
+@overload
+def vjp(outputs: Value | Iterable[Value], inputs: Value, cotangents: Any) -> Value: ...
+@overload
+def vjp(outputs: Value | Iterable[Value], inputs: Iterable[Value], cotangents: Any) -> tuple[Value, ...]: ...
+def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
+    """The product of `cotangents` with the Jacobian of `outputs` by `inputs`: `sum_i cotangent_i d output_i / d input`.
+
+    Cotangents are Values or arrays of the types of the outputs. Gives a tuple aligned with `inputs`, or one Value for
+    one Value; zeros for an input that no output depends on.
+    """
+    outputs, single = _aligned(outputs, "outputs")
+    wrt, alone = _aligned(inputs, "inputs")
+    _float_only(outputs, "output")
+    _float_only(wrt, "input")
+    found = _pulled_back(outputs, wrt, _seeds(outputs, cotangents, single, "cotangent"))
+    results = tuple(zeros_like(x) if g is None else g for x, g in zip(wrt, found, strict=True))
+    return results[0] if alone else results
+
+
+@overload
+def grad(loss: Value, wrt: Value, unused: Literal["error", "zero"] = "error") -> Value: ...
+@overload
+def grad(loss: Value, wrt: Value, unused: Literal["none"]) -> Value | None: ...
+@overload
+def grad(loss: Value, wrt: Iterable[Value], unused: Literal["error", "zero"] = "error") -> tuple[Value, ...]: ...
+@overload
+def grad(loss: Value, wrt: Iterable[Value], unused: Literal["none"]) -> tuple[Value | None, ...]: ...
+def grad(loss: Value, wrt: Any, unused: str = "error") -> Any:
+    """The gradients of a scalar `loss` by `wrt`, as Values of the types of `wrt`.
+
+    A value that the loss reaches only through operators of zero derivative gets zeros. For one that it does not reach
+    at all, `unused` decides: "error" (GradientError naming it), "zero" or "none".
+    """
+    if unused not in ("error", "zero", "none"):
+        raise DeclarationError(f"unused={unused!r} is not one of 'error', 'zero', 'none' ({source_line()})")
+    if not isinstance(loss, Value):
+        raise DeclarationError(f"the loss must be a Value, {loss!r:.60} came ({source_line()})")
+    values, alone = _aligned(wrt, "wrt")
+    _float_only([loss], "loss")
+    _float_only(values, "wrt")
+    if loss.type.shape != ():
+        raise GradientError(
+            f"the loss must be one number, its shape is {list(loss.shape)}; reduce it with .sum() or .mean(), or use sg.vjp; "
+            f"loss declared at {loss.source} ({source_line()})"
+        )
+    one = constant(np.ones((), loss.type.dtype.numpy))
+    found = _pulled_back([loss], values, [one])
+    reached: set[Value] = set()
+    if any(g is None for g in found):
+        reached = {v for node in topological([loss], derivative=True) for v in (*node.outputs, *node.inputs) if v is not None}
+    lost = [x for x, g in zip(values, found, strict=True) if g is None and x not in reached]
+    if lost and unused == "error":
+        names = ", ".join(f"{x.name or x.type} (declared at {x.source})" for x in lost)
+        raise GradientError(
+            f"the loss does not depend on {names}; leave it out, or pass unused='zero' or 'none' ({source_line()})"
+        )
+    results = tuple(
+        g if g is not None else None if unused == "none" and x not in reached else zeros_like(x)
+        for x, g in zip(values, found, strict=True)
+    )
+    return results[0] if alone else results
+
+
+def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
+    """The product of the Jacobian of `outputs` by `inputs` with `tangents`: `sum_j d output / d input_j tangent_j`.
+
+    A vjp is linear in its cotangent, and its transpose by that cotangent is the jvp: no rules of its own. Gives a
+    tuple aligned with `outputs`, or one Value for one Value.
+    """
+    values, alone = _aligned(outputs, "outputs")
+    wrt, single = _aligned(inputs, "inputs")
+    _float_only(values, "output")
+    _float_only(wrt, "input")
+    seeds = _seeds(wrt, tangents, single, "tangent")
+    # Any value of the right type serves as the cotangent: the result does not depend on it.
+    dummies = [ops.identity(y) for y in values]
+    pulled = _pulled_back(values, wrt, dummies)
+    reached = [(g, t) for g, t in zip(pulled, seeds, strict=True) if g is not None]
+    transposed = _pulled_back([g for g, _ in reached], dummies, [t for _, t in reached])
+    results = tuple(zeros_like(y) if t is None else t for y, t in zip(values, transposed, strict=True))
+    return results[0] if alone else results
+
+
+def hvp(loss: Value, wrt: Any, vectors: Any) -> Any:
+    """The Hessian of a scalar `loss` by `wrt`, times `vectors`: the vjp of the gradient, since Hessians are symmetric."""
+    values, alone = _aligned(wrt, "wrt")
+    first = grad(loss, values, unused="zero")
+    results = vjp(first, values, [vectors] if alone else vectors)
+    return results[0] if alone else results
+
+
+def jacobian(y: Value, x: Any) -> Any:
+    """All derivatives of the elements of `y` by those of `x`, of shape `y.shape + x.shape`.
+
+    One reverse sweep for each element of `y`, so its size must be known when declaring. `x` is one Value or several.
+    """
+    values, alone = _aligned(x, "x")
+    _float_only([y], "y")
+    _float_only(values, "x")
+    shape = y.type.shape
+    if not all(isinstance(d, int) for d in shape):
+        raise ShapeError(
+            f"the Jacobian needs sizes of y that are known, they are {list(y.shape)}; use sg.vjp or sg.jvp, or declare the "
+            f"sizes as numbers ({source_line()})"
+        )
+    count = int(np.prod([int(d) for d in shape]))
+    units = np.eye(count, dtype=y.type.dtype.numpy).reshape(count, *[int(d) for d in shape])
+    rows = [vjp(y, values, unit) for unit in units]
+    results = []
+    for position, value in enumerate(values):
+        if not rows:
+            results.append(ops.constant(np.zeros((*shape, *value.type.shape), y.type.dtype.numpy)))  # type: ignore[arg-type]
+            continue
+        stacked = ops.concat(*[ops.unsqueeze(row[position], [0]) for row in rows], axis=0)
+        full = TensorType(value.type.dtype, (*shape, *value.type.shape))
+        if len(shape) != 1:
+            extent = ops.concat(constant(np.array(shape, np.int64)), shape_of(value), axis=0)
+            stacked = ops.reshape.apply((stacked, extent), {"allowzero": 0 in full.shape}, (full,)).outputs[0]
+        results.append(stacked)
+    return results[0] if alone else tuple(results)
+
+
+def hessian(loss: Value, x: Value) -> Value:
+    """All second derivatives of a scalar `loss` by the elements of `x`, of shape `x.shape + x.shape`."""
+    result: Value = jacobian(grad(loss, x, unused="zero"), x)
+    return result
+
+
+def stop_gradient(x: Value) -> Value:
+    """`x`, through which no derivative flows."""
+    return ops.identity.apply((x,), pullback=Pullback((), lambda g: ())).outputs[0]
+
+
+def custom_vjp(function: Callable[..., Value], rule: Callable[..., Any]) -> Callable[..., Value]:
+    """`function` with its derivative replaced: `rule(g, y, *inputs)` gives the cotangents of the inputs.
+
+    `function` takes Values and gives one Value; `rule` gives a Value (or None) for each input, a tuple if there are
+    several. A rule made of Values is differentiated in turn for higher derivatives.
+    """
+
+    def wrapped(*inputs: Value) -> Value:
+        given = [x if isinstance(x, Value) else literal(x) for x in inputs]
+        result = function(*given)
+        if not isinstance(result, Value):
+            raise DeclarationError(f"a function with custom_vjp gives one Value, {result!r:.60} came ({source_line()})")
+
+        return with_derivative(result, given, rule)
+
+    return wrapped
+
+

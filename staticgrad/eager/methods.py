@@ -1,0 +1,174 @@
+"""The operators and methods of a tensor that are simply functions with the tensor as their first argument."""
+
+from __future__ import annotations
+
+from staticgrad.eager import activation, arithmetic, cast, compare, elementwise, index, linalg, reduce, shape
+
+
+class Methods:
+    """PyTorch's methods, each by the function that it is."""
+
+    __slots__ = ()
+
+    # - operators -
+
+    __add__ = arithmetic.add
+    __sub__ = arithmetic.sub
+    __mul__ = arithmetic.mul
+    __truediv__ = arithmetic.div
+    __floordiv__ = arithmetic.floor_divide
+    __mod__ = arithmetic.remainder
+    __pow__ = arithmetic.pow
+    __matmul__ = linalg.matmul
+    __neg__ = arithmetic.neg
+    __abs__ = arithmetic.abs
+    __and__ = compare.bitwise_and
+    __or__ = compare.bitwise_or
+    __xor__ = compare.bitwise_xor
+    __rand__ = compare.bitwise_and
+    __ror__ = compare.bitwise_or
+    __rxor__ = compare.bitwise_xor
+    __invert__ = compare.bitwise_not
+    __lt__ = compare.lt
+    __le__ = compare.le
+    __gt__ = compare.gt
+    __ge__ = compare.ge
+    __getitem__ = index.getitem
+    __radd__ = arithmetic.add
+    __rmul__ = arithmetic.mul
+
+    # - PyTorch's methods: the functions, with the tensor as their first argument -
+
+    abs = arithmetic.abs
+    neg = arithmetic.neg
+    sign = arithmetic.sign
+    add = arithmetic.add
+    sub = arithmetic.sub
+    mul = arithmetic.mul
+    div = arithmetic.div
+    floor_divide = arithmetic.floor_divide
+    remainder = arithmetic.remainder
+    fmod = arithmetic.fmod
+    pow = arithmetic.pow
+    maximum = arithmetic.maximum
+    minimum = arithmetic.minimum
+    clamp = arithmetic.clamp
+    lerp = arithmetic.lerp
+    masked_fill = arithmetic.masked_fill
+
+    exp = elementwise.exp
+    exp2 = elementwise.exp2
+    expm1 = elementwise.expm1
+    log = elementwise.log
+    log2 = elementwise.log2
+    log10 = elementwise.log10
+    log1p = elementwise.log1p
+    sqrt = elementwise.sqrt
+    rsqrt = elementwise.rsqrt
+    reciprocal = elementwise.reciprocal
+    square = elementwise.square
+    sin = elementwise.sin
+    cos = elementwise.cos
+    tan = elementwise.tan
+    asin = elementwise.asin
+    acos = elementwise.acos
+    atan = elementwise.atan
+    sinh = elementwise.sinh
+    cosh = elementwise.cosh
+    tanh = elementwise.tanh
+    asinh = elementwise.asinh
+    acosh = elementwise.acosh
+    atanh = elementwise.atanh
+    erf = elementwise.erf
+    sigmoid = elementwise.sigmoid
+    floor = elementwise.floor
+    ceil = elementwise.ceil
+    trunc = elementwise.trunc
+    round = elementwise.round
+
+    relu = activation.relu
+    hardshrink = activation.hardshrink
+
+    eq = compare.eq
+    ne = compare.ne
+    lt = compare.lt
+    le = compare.le
+    gt = compare.gt
+    ge = compare.ge
+    logical_and = compare.logical_and
+    logical_or = compare.logical_or
+    logical_xor = compare.logical_xor
+    logical_not = compare.logical_not
+    isnan = compare.isnan
+    isinf = compare.isinf
+    isfinite = compare.isfinite
+    bitwise_and = compare.bitwise_and
+    bitwise_or = compare.bitwise_or
+    bitwise_xor = compare.bitwise_xor
+    bitwise_not = compare.bitwise_not
+
+    sum = reduce.sum
+    mean = reduce.mean
+    prod = reduce.prod
+    amax = reduce.amax
+    amin = reduce.amin
+    max = reduce.max
+    min = reduce.min
+    argmax = reduce.argmax
+    argmin = reduce.argmin
+    all = reduce.all
+    any = reduce.any
+    var = reduce.var
+    std = reduce.std
+    norm = reduce.norm
+    cumsum = reduce.cumsum
+    cumprod = reduce.cumprod
+    logsumexp = reduce.logsumexp
+    softmax = reduce.softmax
+    log_softmax = reduce.log_softmax
+
+    reshape = shape.reshape
+    view = shape.view
+    flatten = shape.flatten
+    unflatten = shape.unflatten
+    permute = shape.permute
+    transpose = shape.transpose
+    t = shape.t
+    movedim = shape.movedim
+    squeeze = shape.squeeze
+    unsqueeze = shape.unsqueeze
+    expand = shape.expand
+    expand_as = shape.expand_as
+    broadcast_to = shape.broadcast_to
+    repeat = shape.repeat
+    split = shape.split
+    chunk = shape.chunk
+    unbind = shape.unbind
+    flip = shape.flip
+    tril = shape.tril
+    triu = shape.triu
+
+    matmul = linalg.matmul
+    mm = linalg.mm
+    bmm = linalg.bmm
+    dot = linalg.dot
+    outer = linalg.outer
+    addmm = linalg.addmm
+    baddbmm = linalg.baddbmm
+
+    gather = index.gather
+    scatter_add = index.scatter_add
+    index_select = index.index_select
+
+    to = cast.to
+    double = cast.double
+    half = cast.half
+    long = cast.long
+    clone = cast.clone
+    detach = cast.detach
+    contiguous = cast.contiguous
+    type = cast.type_
+    float = cast.float_
+    bfloat16 = cast.bfloat16_
+    int = cast.int_
+    bool = cast.bool_

@@ -1,0 +1,58 @@
+"""PyTorch's `torch.nn.functional`: activations, losses, layers without state."""
+
+from __future__ import annotations
+
+from staticgrad.eager.activation import (
+    celu,
+    elu,
+    gelu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    mish,
+    relu,
+    relu6,
+    selu,
+    silu,
+    softplus,
+    softshrink,
+    softsign,
+)
+from staticgrad.eager.elementwise import (
+    sigmoid,
+    tanh,
+)
+from staticgrad.eager.index import (
+    embedding,
+    one_hot,
+)
+from staticgrad.eager.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    layer_norm,
+    linear,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
+from staticgrad.eager.reduce import (
+    log_softmax,
+    softmax,
+    softmin,
+)
+
+# fmt: off
+__all__ = [
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cross_entropy", "elu", "embedding", "gelu",
+    "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "one_hot", "relu", "relu6",
+    "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
+]
+# fmt: on

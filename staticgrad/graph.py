@@ -1,0 +1,325 @@
+"""Graphs as values: typed, immutable, acyclic. A node is one ONNX operator; a `Value` is one of its outputs."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import string
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from staticgrad.errors import SymbolicValueError
+from staticgrad.methods import Methods
+from staticgrad.types import Dim, DType, TensorType, is_unknown
+
+Array = NDArray[Any]
+Content = tuple[Dim, ...] | Dim
+"""What a small integer tensor is known to hold: the dimensions in it, as a tuple for rank 1, bare for rank 0."""
+
+
+class SourceLine(NamedTuple):
+    """Where the user declared something."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_deriving: ContextVar[Node | None] = ContextVar("deriving", default=None)
+
+
+def source_line() -> SourceLine:
+    """The line of the nearest caller outside this package."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return SourceLine(frame.f_code.co_filename, frame.f_lineno)
+
+
+@contextmanager
+def deriving_from(node: Node) -> Iterator[None]:
+    """Nodes made inside belong to the derivative of `node` and carry its source line."""
+    token = _deriving.set(node)
+    try:
+        yield
+    finally:
+        _deriving.reset(token)
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Python's cyclic garbage collector is off inside: it would scan a growing graph again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class Pullback(NamedTuple):
+    """A derivative that replaces the operator's own rule: cotangent of the node -> cotangents of `inputs`."""
+
+    inputs: tuple[Value, ...]
+    rule: Callable[[Value], Iterable[Value | None]]
+
+
+class OperatorEntry(Protocol):
+    """What a graph needs to know of an operator."""
+
+    name: str
+    input_names: tuple[str, ...]
+
+
+NO_ATTRIBUTES: Mapping[str, Any] = MappingProxyType({})
+
+
+class Node:
+    """One application of an operator; never changed after it is made.
+
+    `inputs` holds None for an optional input that is left out. `derives_from` is the forward node in whose derivative
+    this node was made, or None.
+    """
+
+    __slots__ = ("attributes", "derives_from", "inputs", "op", "outputs", "pullback", "source")
+
+    def __init__(
+        self,
+        op: OperatorEntry,
+        inputs: tuple[Value | None, ...],
+        attributes: Mapping[str, Any],
+        types: Iterable[TensorType],
+        source: SourceLine | None = None,
+        pullback: Pullback | None = None,
+        derives_from: Node | None = None,
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.attributes = attributes
+        self.pullback = pullback
+        self.derives_from = derives_from or _deriving.get()
+        if source is not None:
+            self.source = source
+        elif self.derives_from is not None:
+            self.source = self.derives_from.source
+        else:
+            self.source = source_line()
+        self.outputs = tuple([Value(self, index, type) for index, type in enumerate(types)])
+
+
+class Leaf(Node):
+    """An input, a parameter or another state: a value that comes from outside the graph."""
+
+    __slots__ = ("initial", "kind", "name", "order", "requires_grad")
+
+    _orders: ClassVar[Iterator[int]] = itertools.count()
+
+    def __init__(
+        self,
+        kind: Literal["input", "parameter", "state"],
+        name: str,
+        type: TensorType,
+        initial: Array | None = None,
+        requires_grad: bool = False,
+    ) -> None:
+        super().__init__(LEAF, (), NO_ATTRIBUTES, (type,))
+        self.kind = kind
+        self.name = name
+        self.initial = initial
+        self.requires_grad = requires_grad
+        self.order = next(Leaf._orders)
+
+
+class _LeafEntry:
+    name = "Leaf"
+    input_names: tuple[str, ...] = ()
+
+
+LEAF = _LeafEntry()
+
+
+class Value(Methods):
+    """A symbolic tensor: one output of a node, with its type. Arithmetic on it declares further nodes."""
+
+    __slots__ = ("content", "index", "node", "type")
+
+    def __init__(self, node: Node, index: int, type: TensorType, content: Content | None = None) -> None:
+        self.node = node
+        self.index = index
+        self.type = type
+        self.content = content
+
+    @property
+    def dtype(self) -> DType:
+        """The element type; `str(x.dtype)` is `float32`, `int64`, ..."""
+        return self.type.dtype
+
+    @property
+    def shape(self) -> tuple[int | str | None, ...]:
+        """The dimensions: an int, a name or expression over names, or None where nothing is known."""
+        return tuple(None if is_unknown(d) else d for d in self.type.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self.type.shape)
+
+    @property
+    def source(self) -> SourceLine:
+        """The user's file and line that declared this value."""
+        return self.node.source
+
+    @property
+    def name(self) -> str | None:
+        """The declared name of an input, parameter or state; None for a computed value."""
+        return self.node.name if isinstance(self.node, Leaf) else None
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        origin = f" {self.name}" if self.name else f" = {self.node.op.name}(...)"
+        return f"<Value{origin}: {self.type}, declared at {self.source}>"
+
+    def __bool__(self) -> bool:
+        raise SymbolicValueError(
+            f"a symbolic value has no truth value before it is run; use sg.where for a choice, or `is` to compare "
+            f"identity: {self!r}"
+        )
+
+    def __iter__(self) -> Iterator[Value]:
+        raise SymbolicValueError(
+            f"a symbolic value cannot be iterated; use x.unbind(dim) or x.split(sizes, dim) for its parts: {self!r}"
+        )
+
+    def __contains__(self, item: object) -> bool:
+        raise SymbolicValueError(f"`in` needs numbers; compare with == and reduce: {self!r}")
+
+    def __len__(self) -> int:
+        raise SymbolicValueError(f"len() of a symbolic value is not used here; see x.shape: {self!r}")
+
+    def __array__(self, *_: object, **__: object) -> Array:
+        raise SymbolicValueError(
+            f"a symbolic value holds no numbers; run it with sg.function([value]) to get an array: {self!r}"
+        )
+
+    def __float__(self) -> float:
+        raise SymbolicValueError(f"a symbolic value holds no number; run it with sg.function(value): {self!r}")
+
+    __int__ = __index__ = __float__  # type: ignore[assignment]
+    __array_ufunc__ = None
+
+
+def constant_of(value: Value | None) -> Array | None:
+    """The array that a literal holds, else None."""
+    if value is None or value.node.op.name != "Constant":
+        return None
+    array: Array = value.node.attributes["value"]
+    return array
+
+
+def topological(outputs: Iterable[Value], stop: Iterable[Value] = (), derivative: bool = False) -> list[Node]:
+    """The nodes that `outputs` depend on, each after its inputs; does not look behind values in `stop`.
+
+    With `derivative`, also what they depend on by a replaced derivative only.
+    """
+    order: list[Node] = []
+    seen: set[Node] = set()
+    blocked = set(stop)
+    for output in outputs:
+        stack: list[tuple[Node, bool]] = [(output.node, False)]
+        while stack:
+            node, inputs_done = stack.pop()
+            if inputs_done:
+                order.append(node)
+                continue
+            if node in seen:
+                continue
+            seen.add(node)
+            stack.append((node, True))
+            inputs = node.inputs if not derivative or node.pullback is None else node.inputs + node.pullback.inputs
+            for value in reversed(inputs):
+                if value is not None and value.node not in seen and value not in blocked:
+                    stack.append((value.node, False))
+    return order
+
+
+class Graph:
+    """Named inputs and outputs and all nodes between them."""
+
+    def __init__(
+        self, name: str, inputs: Mapping[str, Value], outputs: Mapping[str, Value], nodes: Iterable[Node] | None = None
+    ) -> None:
+        self.name = name
+        self.inputs = MappingProxyType(dict(inputs))
+        self.outputs = MappingProxyType(dict(outputs))
+        if nodes is None:
+            nodes = topological(self.outputs.values(), self.inputs.values())
+        leaves = {v.node for v in self.inputs.values()}
+        self.nodes: tuple[Node, ...] = tuple(n for n in nodes if n not in leaves)
+
+    @property
+    def operators(self) -> tuple[Node, ...]:
+        """The nodes that compute something: all but literals."""
+        return tuple(n for n in self.nodes if n.op.name != "Constant")
+
+    def __str__(self) -> str:
+        return print_graph(self)
+
+
+def print_graph(graph: Graph) -> str:
+    """The signature, then `name: type = Operator(arguments, attribute=...)` for every node."""
+    names = {value: name for name, value in graph.inputs.items()}
+    # A value that is an output goes by that name; where it has several, the first one counts.
+    for name, value in graph.outputs.items():
+        names.setdefault(value, name)
+    letters = (letter for letter in _letters() if letter not in graph.inputs and letter not in graph.outputs)
+    arguments = ", ".join(f"{name}: {value.type}" for name, value in graph.inputs.items())
+    results = ", ".join(f"{name}: {value.type}" for name, value in graph.outputs.items())
+    lines = [f"{graph.name}({arguments}) -> ({results})"]
+    for node in graph.operators:
+        for value in node.outputs:
+            if value not in names:
+                names[value] = next(letters)
+        results = ", ".join(f"{names[value]}: {value.type}" for value in node.outputs)
+        inputs = ["_" if v is None else _argument(v, names) for v in node.inputs]
+        while inputs and inputs[-1] == "_":
+            inputs.pop()
+        attributes = [f"{key}={_attribute(value)}" for key, value in node.attributes.items() if value is not None]
+        lines.append(f"  {results} = {node.op.name}({', '.join(inputs + attributes)})")
+    for name, value in graph.outputs.items():
+        if names.get(value) != name:
+            lines.append(f"  {name}: {value.type} = {_argument(value, names)}")
+    return "\n".join(lines)
+
+
+def _letters() -> Iterator[str]:
+    for length in itertools.count(1):
+        for letters in itertools.product(string.ascii_lowercase, repeat=length):
+            yield "".join(letters)
+
+
+def _argument(value: Value, names: dict[Value, str]) -> str:
+    array = constant_of(value)
+    if array is None:
+        return names[value]
+    if array.size <= 8:
+        return str(array.tolist()).replace("'", "")
+    return f"constant {value.type}"
+
+
+def _attribute(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return str(value.tolist()) if value.size <= 8 else f"array of {value.size}"
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,167 @@
+"""Activations and the softmax family."""
+
+from __future__ import annotations
+
+import math
+
+from staticgrad.graph import Value
+from staticgrad.ops.arithmetic import abs
+from staticgrad.ops.kinds import floating, normal_axis, numeric
+from staticgrad.ops.logic import greater, less, logical_and, where
+from staticgrad.ops.math import erf, exp, tanh
+from staticgrad.ops.reduction import reduce_sum
+from staticgrad.ops.registry import onnx_op
+
+
+@onnx_op("Relu", type=numeric)
+def relu(x: Value) -> Value:
+    """`max(x, 0)`; the derivative at 0 is 0."""
+
+
+@relu.vjp
+def _(g, y, x):
+    return where(greater(y, 0), g, 0)
+
+
+@onnx_op("LeakyRelu", type=floating)
+def leaky_relu(x: Value, *, alpha: float = 0.01) -> Value:
+    """`x` where positive, else `alpha * x`; the derivative at 0 is alpha."""
+
+
+@leaky_relu.vjp
+def _(g, y, x, *, alpha):
+    return where(greater(x, 0), g, g * alpha)
+
+
+@onnx_op("Elu", type=floating)
+def elu(x: Value, *, alpha: float = 1.0) -> Value:
+    """`x` where positive, else `alpha * (exp(x) - 1)`."""
+
+
+@elu.vjp
+def _(g, y, x, *, alpha):
+    return where(greater(x, 0), g, g * (alpha * exp(_negative(x))))
+
+
+@onnx_op("Selu", type=floating)
+def selu(x: Value, *, alpha: float = 1.6732632423543772, gamma: float = 1.0507009873554805) -> Value:
+    """`gamma * x` where positive, else `gamma * alpha * (exp(x) - 1)` (Klambauer et al. 2017)."""
+
+
+@selu.vjp
+def _(g, y, x, *, alpha, gamma):
+    return where(greater(x, 0), g * gamma, g * (gamma * alpha * exp(_negative(x))))
+
+
+@onnx_op("Celu", type=floating)
+def celu(x: Value, *, alpha: float = 1.0) -> Value:
+    """`x` where positive, else `alpha * (exp(x / alpha) - 1)` (Barron 2017)."""
+
+
+@celu.vjp
+def _(g, y, x, *, alpha):
+    return where(greater(x, 0), g, g * exp(_negative(x) / alpha))
+
+
+@onnx_op("Sigmoid", type=floating)
+def sigmoid(x: Value) -> Value:
+    """`1 / (1 + exp(-x))`."""
+
+
+@sigmoid.vjp
+def _(g, y, x):
+    return g * (y * (1 - y))
+
+
+@onnx_op("Softplus", type=floating)
+def softplus(x: Value) -> Value:
+    """`log(1 + exp(x))`."""
+
+
+@softplus.vjp
+def _(g, y, x):
+    return g * sigmoid(x)
+
+
+@onnx_op("Softsign", type=floating)
+def softsign(x: Value) -> Value:
+    """`x / (1 + |x|)`."""
+
+
+@softsign.vjp
+def _(g, y, x):
+    scale = 1 + abs(x)
+    return g / (scale * scale)
+
+
+@onnx_op("HardSigmoid", type=floating)
+def hard_sigmoid(x: Value, *, alpha: float = 0.2, beta: float = 0.5) -> Value:
+    """`alpha * x + beta` limited to [0, 1]; the derivative at the corners is 0."""
+
+
+@hard_sigmoid.vjp
+def _(g, y, x, *, alpha, beta):
+    return where(logical_and(greater(y, 0), less(y, 1)), g * alpha, 0)
+
+
+@onnx_op("HardSwish", type=floating)
+def hard_swish(x: Value) -> Value:
+    """`x * clip(x / 6 + 1/2, 0, 1)` (Howard et al. 2019); the derivative at -3 is 0, at 3 it is 1."""
+
+
+@hard_swish.vjp
+def _(g, y, x):
+    inner = g * (x / 3 + 0.5)
+    return where(greater(x, -3), where(less(x, 3), inner, g), 0)
+
+
+@onnx_op("Gelu", type=floating)
+def gelu(x: Value, *, approximate: str = "none") -> Value:
+    """`x` times the normal distribution function at `x` (Hendrycks and Gimpel 2016), or its tanh approximation."""
+
+
+@gelu.vjp
+def _(g, y, x, *, approximate):
+    if approximate == "tanh":
+        c = math.sqrt(2 / math.pi)
+        t = tanh(c * (x + 0.044715 * (x * x * x)))
+        return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * (c * (1 + 3 * 0.044715 * (x * x))))
+    density = exp(-0.5 * (x * x)) / math.sqrt(2 * math.pi)
+    return g * (0.5 * (1 + erf(x / math.sqrt(2))) + x * density)
+
+
+@onnx_op("Mish", type=floating)
+def mish(x: Value) -> Value:
+    """`x * tanh(softplus(x))` (Misra 2019)."""
+
+
+@mish.vjp
+def _(g, y, x):
+    t = tanh(softplus(x))
+    return g * (t + x * (1 - t * t) * sigmoid(x))
+
+
+@onnx_op("Softmax", type=lambda x, *, axis: (normal_axis(axis, len(x.type.shape)), floating(x))[1])
+def softmax(x: Value, *, axis: int = -1) -> Value:
+    """Exponentials of `x`, normalised to sum to one along `axis`."""
+
+
+@softmax.vjp
+def _(g, y, x, *, axis):
+    g = g * y
+    return g - y * reduce_sum(g, [axis], keepdims=True)
+
+
+@onnx_op("LogSoftmax", type=lambda x, *, axis: (normal_axis(axis, len(x.type.shape)), floating(x))[1])
+def log_softmax(x: Value, *, axis: int = -1) -> Value:
+    """The logarithm of `softmax(x)`, computed without overflow."""
+
+
+@log_softmax.vjp
+def _(g, y, x, *, axis):
+    return g - exp(y) * reduce_sum(g, [axis], keepdims=True)
+
+
+def _negative(x):
+    # exp of a large positive x would overflow in the branch that is not taken and spoil the next derivative.
+    return where(greater(x, 0), 0, x)

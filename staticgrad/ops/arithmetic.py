@@ -1,0 +1,223 @@
+"""Arithmetic, element by element, with ONNX's multidirectional broadcasting."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from staticgrad.graph import Value, constant_of
+from staticgrad.ops.kinds import broadcast, elementwise_content, floating, full_like, numeric, subtract_dims
+from staticgrad.ops.logic import equal, greater, greater_or_equal, less, less_or_equal, logical_and, where
+from staticgrad.ops.math import log
+from staticgrad.ops.registry import onnx_op
+from staticgrad.types import DType, TensorType, add_dims, broadcast_shapes, divide_dims, multiply_dims
+
+
+@onnx_op("Add", type=broadcast, content=elementwise_content(add_dims), numpy=np.add, promotes=True)
+def add(a: Value, b: Value) -> Value:
+    """`a + b`."""
+
+
+@add.vjp
+def _(g, y, a, b):
+    return g, g
+
+
+@onnx_op("Sub", type=broadcast, content=elementwise_content(subtract_dims), numpy=np.subtract, promotes=True)
+def sub(a: Value, b: Value) -> Value:
+    """`a - b`."""
+
+
+@sub.vjp
+def _(g, y, a, b):
+    return g, -g
+
+
+@onnx_op("Mul", type=broadcast, content=elementwise_content(multiply_dims), numpy=np.multiply, promotes=True)
+def mul(a: Value, b: Value) -> Value:
+    """`a * b`."""
+
+
+@mul.vjp
+def _(g, y, a, b):
+    return g * b, g * a
+
+
+def _divided(a, b):
+    return np.divide(a, b) if a.dtype.kind not in "iu" else None
+
+
+@onnx_op("Div", type=broadcast, content=elementwise_content(divide_dims), numpy=_divided, promotes=True)
+def div(a: Value, b: Value) -> Value:
+    """`a / b`; of integers the quotient rounded towards zero."""
+
+
+@div.vjp
+def _(g, y, a, b):
+    g = g / b
+    return g, -(g * y)
+
+
+@onnx_op("Mod", type=broadcast, promotes=True)
+def mod(a: Value, b: Value, *, fmod: bool = False) -> Value:
+    """The remainder of `a / b`: with the sign of `b`, or with `fmod=True` (needed for floats) with the sign of `a`."""
+
+
+@mod.vjp
+def _(g, y, a, b, *, fmod):
+    # The quotient is locally constant; (a - y) / b is that whole number up to rounding.
+    return g, -(g * round((a - y) / b))
+
+
+@onnx_op("Neg", type=numeric, numpy=np.negative)
+def neg(x: Value) -> Value:
+    """`-x`."""
+
+
+@neg.vjp
+def _(g, y, x):
+    return -g
+
+
+@onnx_op("Abs", type=numeric, numpy=np.abs)
+def abs(x: Value) -> Value:
+    """`|x|`; the derivative at 0 is 0."""
+
+
+@abs.vjp
+def _(g, y, x):
+    return g * sign(x)
+
+
+@onnx_op("Sign", type=numeric, differentiable=False)
+def sign(x: Value) -> Value:
+    """-1, 0 or 1."""
+
+
+@onnx_op("Reciprocal", type=floating, numpy=np.reciprocal)
+def reciprocal(x: Value) -> Value:
+    """`1 / x`."""
+
+
+@reciprocal.vjp
+def _(g, y, x):
+    return -(g * y * y)
+
+
+@onnx_op("Sqrt", type=floating, numpy=np.sqrt)
+def sqrt(x: Value) -> Value:
+    """The square root."""
+
+
+@sqrt.vjp
+def _(g, y, x):
+    return g * 0.5 / y
+
+
+@onnx_op("Pow", type=broadcast, numpy=np.power, promotes=True)
+def pow(x: Value, exponent: Value) -> Value:
+    """`x ** exponent`; by the exponent the derivative at x = 0 is 0 where the exponent is not negative."""
+
+
+@pow.vjp
+def _(g, y, x, exponent):
+    number = constant_of(exponent)
+    slope = exponent * pow(x, exponent - 1)
+    if number is None or not number.all():
+        # 0 * 0**-1 would be NaN where the derivative of x**0 is 0.
+        slope = where(equal(exponent, 0), 0, slope)
+    flat = logical_and(equal(x, 0), greater_or_equal(exponent, 0))
+    return g * slope, g * where(flat, 0, y * log(where(flat, 1, x)))
+
+
+@onnx_op("Max", type=broadcast, content=None, numpy=np.maximum, promotes=True)
+def max(*xs: Value) -> Value:
+    """The elementwise maximum; ties share the derivative evenly."""
+
+
+@max.vjp
+def _(g, y, *xs):
+    return _shared_by_ties(g, y, xs)
+
+
+@onnx_op("Min", type=broadcast, numpy=np.minimum, promotes=True)
+def min(*xs: Value) -> Value:
+    """The elementwise minimum; ties share the derivative evenly."""
+
+
+@min.vjp
+def _(g, y, *xs):
+    return _shared_by_ties(g, y, xs)
+
+
+def _shared_by_ties(g, y, xs):
+    if len(xs) == 1:
+        return (g,)
+    hits = [where(equal(x, y), full_like(y, 1), full_like(y, 0)) for x in xs]
+    count = hits[0]
+    for hit in hits[1:]:
+        count = count + hit
+    return tuple(g * (hit / count) for hit in hits)
+
+
+def _clipped(x, low=None, high=None):
+    for bound in (low, high):
+        if bound is not None and bound.type.shape != ():
+            broadcast_shapes(bound.type.shape, ())
+    return numeric(x)
+
+
+@onnx_op("Clip", type=_clipped, weak=True)
+def clip(x: Value, min: Value | None = None, max: Value | None = None) -> Value:
+    """`x` limited to [min, max] (numbers); the derivative passes at the bounds; where min > max the result is max."""
+
+
+@clip.vjp
+def _(g, y, x, low, high):
+    inside = None
+    for bound, compare in ((low, greater_or_equal), (high, less_or_equal)):
+        if bound is not None:
+            held = compare(x, bound)
+            inside = held if inside is None else logical_and(inside, held)
+    to_low = to_high = None
+    if low is not None:
+        held = less(x, low) if high is None else logical_and(less(x, low), less_or_equal(low, high))
+        to_low = where(held, g, 0)
+    if high is not None:
+        held = greater(x if low is None else max(x, low), high)
+        to_high = where(held, g, 0)
+    return g if inside is None else where(inside, g, 0), to_low, to_high
+
+
+@onnx_op("Floor", type=floating, numpy=np.floor, differentiable=False)
+def floor(x: Value) -> Value:
+    """The largest whole number not above `x`."""
+
+
+@onnx_op("Ceil", type=floating, numpy=np.ceil, differentiable=False)
+def ceil(x: Value) -> Value:
+    """The smallest whole number not below `x`."""
+
+
+@onnx_op("Round", type=floating, differentiable=False)
+def round(x: Value) -> Value:
+    """The nearest whole number, halves to even."""
+
+
+def _cast_type(x, *, to):
+    return TensorType(to, x.type.shape)
+
+
+def _cast_content(x, *, to):
+    return x.content if x.type.dtype.is_integer else None
+
+
+@onnx_op("Cast", type=_cast_type, content=_cast_content)
+def cast(x: Value, *, to: DType) -> Value:
+    """`x` with another element type."""
+
+
+@cast.vjp
+def _(g, y, x, *, to):
+    if not (to.is_float and x.type.dtype.is_float):
+        return None
+    return cast(g, to=x.type.dtype)

@@ -1,0 +1,160 @@
+"""Reductions over axes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from staticgrad.errors import DTypeError
+from staticgrad.graph import Value, constant_of
+from staticgrad.methods import OPERATORS
+from staticgrad.ops.arithmetic import sign
+from staticgrad.ops.kinds import floating, known_axes, normal_axis, ratio_of_sizes, reduced, shape_of
+from staticgrad.ops.logic import equal, isinf, where
+from staticgrad.ops.math import exp
+from staticgrad.ops.registry import constant, onnx_op, require
+from staticgrad.types import DType, TensorType
+
+
+def _kept(value, x, axes, keepdims, noop_with_empty_axes):
+    """A reduced value with the reduced axes back as size 1, so that it broadcasts against `x`."""
+    if keepdims or len(value.type.shape) == len(x.type.shape):
+        return value
+    if axes is None or (constant_of(axes) is not None and constant_of(axes).size == 0):
+        axes = constant(np.arange(len(x.type.shape)))
+    return OPERATORS["Unsqueeze"](value, axes)
+
+
+def _floating_reduced(x, axes=None, **attributes):
+    floating(x)
+    return reduced(x, axes, **attributes)
+
+
+
+
+@onnx_op("ReduceSum", type=reduced)
+def reduce_sum(
+    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """The sum over `axes` (all without them)."""
+
+
+@reduce_sum.vjp
+def _(g, y, x, axes, **how):
+    return OPERATORS["Expand"](_kept(g, x, axes, **how), shape_of(x)), None
+
+
+@onnx_op("ReduceMean", type=_floating_reduced)
+def reduce_mean(
+    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """The mean over `axes` (all without them)."""
+
+
+@reduce_mean.vjp
+def _(g, y, x, axes, **how):
+    g = g / ratio_of_sizes(x, y)
+    return OPERATORS["Expand"](_kept(g, x, axes, **how), shape_of(x)), None
+
+
+@onnx_op("ReduceMax", type=reduced)
+def reduce_max(
+    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """The maximum over `axes` (all without them); ties share the derivative evenly."""
+
+
+@reduce_max.vjp
+def _(g, y, x, axes, **how):
+    return _to_extremes(g, y, x, axes, how), None
+
+
+@onnx_op("ReduceMin", type=reduced)
+def reduce_min(
+    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """The minimum over `axes` (all without them); ties share the derivative evenly."""
+
+
+@reduce_min.vjp
+def _(g, y, x, axes, **how):
+    return _to_extremes(g, y, x, axes, how), None
+
+
+def _to_extremes(g, y, x, axes, how):
+    hit = OPERATORS["Cast"](equal(x, _kept(y, x, axes, **how)), to=x.type.dtype)
+    count = reduce_sum(hit, axes, keepdims=True, noop_with_empty_axes=how["noop_with_empty_axes"])
+    return _kept(g, x, axes, **how) * (hit / count)
+
+
+@onnx_op("ReduceLogSumExp", type=_floating_reduced)
+def reduce_log_sum_exp(
+    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """`log(sum(exp(x)))` over `axes` (all without them), without overflow."""
+
+
+@reduce_log_sum_exp.vjp
+def _(g, y, x, axes, **how):
+    y = _kept(y, x, axes, **how)
+    # A sum that is infinite has no finite distance to its terms; -inf - -inf would be NaN.
+    return _kept(g, x, axes, **how) * exp(x - where(isinf(y), 0, y)), None
+
+
+@onnx_op("ReduceL1", type=_floating_reduced)
+def reduce_l1(
+    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """The sum of absolute values over `axes` (all without them)."""
+
+
+@reduce_l1.vjp
+def _(g, y, x, axes, **how):
+    return _kept(g, x, axes, **how) * sign(x), None
+
+
+@onnx_op("ReduceL2", type=_floating_reduced)
+def reduce_l2(
+    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """The Euclidean length over `axes` (all without them); the derivative at length 0 is 0."""
+
+
+@reduce_l2.vjp
+def _(g, y, x, axes, **how):
+    y = _kept(y, x, axes, **how)
+    zero = equal(y, 0)
+    return where(zero, 0, _kept(g, x, axes, **how) * (x / where(zero, 1, y))), None
+
+
+def _index_type(x, *, axis, keepdims, select_last_index):
+    if x.type.dtype is DType.bool:
+        raise DTypeError("numbers are expected, bool came")
+    axis = normal_axis(axis, len(x.type.shape))
+    shape = x.type.shape
+    return TensorType(DType.int64, (*shape[:axis], *((1,) if keepdims else ()), *shape[axis + 1 :]))
+
+
+@onnx_op("ArgMax", type=_index_type, differentiable=False)
+def arg_max(x: Value, *, axis: int = 0, keepdims: bool = True, select_last_index: bool = False) -> Value:
+    """Where the maximum along `axis` stands first (or last)."""
+
+
+@onnx_op("ArgMin", type=_index_type, differentiable=False)
+def arg_min(x: Value, *, axis: int = 0, keepdims: bool = True, select_last_index: bool = False) -> Value:
+    """Where the minimum along `axis` stands first (or last)."""
+
+
+def _cumulated(x, axis, **_):
+    require(axis.type.shape in ((), (1,)), "the axis must be one integer")
+    known_axes(axis, len(x.type.shape))
+    return x.type
+
+
+@onnx_op("CumSum", type=_cumulated)
+def cumsum(x: Value, axis: Value, *, exclusive: bool = False, reverse: bool = False) -> Value:
+    """Running sums along `axis`."""
+
+
+@cumsum.vjp
+def _(g, y, x, axis, *, exclusive, reverse):
+    return cumsum(g, axis, exclusive=exclusive, reverse=not reverse), None

@@ -1,0 +1,276 @@
+"""The operator entry: signature, type rule and gradient of one ONNX operator, and the only place that applies one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import numpy as np
+
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError, StaticgradError
+from staticgrad.graph import Array, Content, Node, Pullback, SourceLine, Value, source_line
+from staticgrad.methods import OPERATORS
+from staticgrad.types import DType, TensorType, as_dtype
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Types = TensorType | tuple[TensorType, ...]
+TypeRule = Callable[..., Types]
+Rule = Callable[..., Any]
+Literal = float | int | bool | np.generic | Array | list[Any] | tuple[Any, ...]
+
+
+class Operator(Generic[P, R]):
+    """One ONNX operator. Calling it declares a node; literals among the inputs become constants.
+
+    `type_rule(*inputs, **attributes)` gives the output types; `rule(g, y, *inputs, **attributes)` the cotangents of
+    the inputs, one for each in order (None where there is none). Cotangents may have the shape of the broadcast
+    operands: whoever asks the rule sums them to the input's shape. An operator of several outputs gets tuples for
+    `g` and `y`, and `g` holds None where an output is not used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[P, R],
+        type_rule: TypeRule,
+        content: Callable[..., Content | None] | None,
+        numpy: Callable[..., Any] | None,
+        promotes: bool,
+        weak: bool,
+        differentiable: bool,
+    ) -> None:
+        parameters = inspect.signature(function).parameters.values()
+        self.name = name
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+        self.type_rule = type_rule
+        self.content = content
+        self.numpy = numpy
+        self.promotes = promotes
+        self.weak = weak or promotes
+        self.differentiable = differentiable
+        self.rule: Rule | None = None
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.input_names = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        self.required = sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
+        attributes = {p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.attributes: Mapping[str, Any] = MappingProxyType(attributes)
+        self.required_attributes = frozenset(
+            p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty
+        )
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        attributes = self.attributes
+        inputs: list[Any] = list(args)
+        if kwargs or self.required_attributes:
+            inputs, attributes = self._sort_out(inputs, kwargs)
+        if not self.variadic:
+            missing = len(self.input_names) - len(inputs)
+            if missing < 0 or len(inputs) < self.required or any(v is None for v in inputs[: self.required]):
+                raise DeclarationError(
+                    f"{self.name} takes {', '.join(self.input_names) or 'no inputs'}; {len(inputs)} came ({source_line()})"
+                )
+            if missing:
+                inputs += [None] * missing
+        for value in inputs:
+            if value is not None and type(value) is not Value:
+                inputs = self._literals(inputs)
+                break
+        if self.promotes:
+            inputs = promote(inputs)
+        node = self.apply(tuple(inputs), attributes)
+        return node.outputs[0] if len(node.outputs) == 1 else node.outputs  # type: ignore[return-value]
+
+    def apply(
+        self,
+        inputs: tuple[Value | None, ...],
+        attributes: Mapping[str, Any] | None = None,
+        types: Iterable[TensorType] | None = None,
+        source: SourceLine | None = None,
+        pullback: Pullback | None = None,
+    ) -> Node:
+        """The node for inputs that are Values already; `types` overrides the type rule where the caller knows more."""
+        if attributes is None:
+            attributes = self.attributes
+        if types is None:
+            try:
+                types = self.type_rule(*inputs, **attributes)
+            except StaticgradError as error:
+                raise type(error)(f"{error}; in {self.describe(inputs, attributes)} ({source_line()})") from None
+            if type(types) is TensorType:
+                types = (types,)
+        node = Node(self, inputs, attributes, types, source, pullback)  # type: ignore[arg-type]
+        if self.content is not None and node.outputs[0].type.dtype.is_integer:
+            node.outputs[0].content = self.content(*inputs, **attributes)
+        return node
+
+    def vjp(self, rule: Rule) -> Rule:
+        """Decorator: the operator's gradient rule."""
+        self.rule = rule
+        return rule
+
+    def describe(self, inputs: Iterable[Value | None], attributes: Mapping[str, Any]) -> str:
+        """The application as errors show it: argument names and the types that came."""
+        names = list(self.input_names)
+        shown = []
+        for position, value in enumerate(inputs):
+            if value is None:
+                continue
+            name = value.name or (names[position] if position < len(names) and not self.variadic else None)
+            shown.append(f"{name}: {value.type}" if name else str(value.type))
+        shown += [f"{k}={v}" for k, v in attributes.items() if v is not None and not isinstance(v, np.ndarray)]
+        return f"{self.name}({', '.join(shown)})"
+
+    def _sort_out(self, inputs: list[Any], keywords: Mapping[str, Any]) -> tuple[list[Any], Mapping[str, Any]]:
+        attributes = dict(self.attributes)
+        for name, value in keywords.items():
+            if name in attributes:
+                attributes[name] = tuple(value) if isinstance(value, list) else value
+            elif name in self.input_names and not self.variadic and self.input_names.index(name) >= len(inputs):
+                position = self.input_names.index(name)
+                inputs += [None] * (position + 1 - len(inputs))
+                inputs[position] = value
+            else:
+                raise DeclarationError(
+                    f"{self.name} has no argument {name!r} left; it takes "
+                    f"{', '.join([*self.input_names, *attributes])} ({source_line()})"
+                )
+        for name in self.required_attributes:
+            if attributes[name] is None:
+                raise DeclarationError(f"{self.name} needs the attribute {name!r} ({source_line()})")
+        return inputs, attributes
+
+    def _literals(self, inputs: list[Any]) -> list[Any]:
+        """Inputs with every literal made a constant; of weak operators they take the type of the values beside them."""
+        like = None
+        if self.weak:
+            like = next((v.type.dtype for v in inputs if type(v) is Value and v.type.dtype is not DType.bool), None)
+        return [v if v is None or type(v) is Value else literal(v, like) for v in inputs]
+
+    def __repr__(self) -> str:
+        return f"<operator {self.name}>"
+
+
+def onnx_op(
+    name: str,
+    *,
+    type: TypeRule,
+    content: Callable[..., Content | None] | None = None,
+    numpy: Callable[..., Any] | None = None,
+    promotes: bool = False,
+    weak: bool = False,
+    differentiable: bool = True,
+) -> Callable[[Callable[P, R]], Operator[P, R]]:
+    """Decorator: the entry of the ONNX operator `name`, with the function's signature.
+
+    Positional parameters are inputs (default None: optional; `*xs`: variadic), keyword-only ones attributes.
+    `content` says what a small integer result holds, `numpy` computes literals while compiling, `promotes` casts
+    operands of different element types as PyTorch does, `weak` lets literals take the element type of the other inputs.
+    """
+
+    def register(function: Callable[P, R]) -> Operator[P, R]:
+        if name in OPERATORS:
+            raise DeclarationError(f"operator {name} is registered twice")
+        operator = Operator(name, function, type, content, numpy, promotes, weak, differentiable)
+        OPERATORS[name] = operator
+        return operator
+
+    return register
+
+
+def operator_named(name: str) -> Operator[..., Any]:
+    """The entry of an ONNX operator; KeyError where there is none."""
+    return OPERATORS[name]  # type: ignore[return-value]
+
+
+def literal(value: Literal, like: DType | None = None) -> Value:
+    """A constant. Python numbers are weak: they take the element type `like` unless that cannot hold their kind.
+
+    Without `like`, Python and list floats are float32 and ints int64, as in PyTorch; arrays keep their type.
+    """
+    if isinstance(value, (np.ndarray, np.generic)):
+        array = np.asarray(value)
+        as_dtype(array.dtype)
+    else:
+        try:
+            array = np.asarray(value)
+        except Exception as error:
+            raise DTypeError(f"{value!r:.60} is neither a Value nor numbers ({source_line()})") from error
+        if array.dtype.kind not in "bifu":
+            raise DTypeError(f"{value!r:.60} is neither a Value nor numbers ({source_line()})")
+        weak = {"b": DType.bool, "i": DType.int64, "u": DType.int64, "f": DType.float32}[array.dtype.kind]
+        if like is not None and (like.is_float or (like.is_integer and not weak.is_float)):
+            weak = like
+        if weak.is_integer and array.size and array.dtype.kind in "iu":
+            limits = np.iinfo(weak.numpy)
+            if array.min() < limits.min or array.max() > limits.max:
+                raise DTypeError(f"{value!r:.60} does not fit into {weak} ({source_line()})")
+        with np.errstate(over="ignore"):
+            array = array.astype(weak.numpy)
+    return constant(array)
+
+
+def constant(array: Array) -> Value:
+    """A constant of exactly this array, which is copied and frozen."""
+    array = np.array(array, order="C")
+    array.flags.writeable = False
+    entry = OPERATORS["Constant"]
+    dtype = as_dtype(array.dtype)
+    node = Node(entry, (), {"value": array}, (TensorType(dtype, array.shape),))  # type: ignore[arg-type]
+    result = node.outputs[0]
+    if dtype.is_integer and array.ndim <= 1 and array.size <= 64:
+        result.content = tuple(array.tolist()) if array.ndim else int(array)
+    return result
+
+
+def promote(inputs: list[Any]) -> list[Any]:
+    """Operands cast to their common element type, by PyTorch's rules; unchanged where they agree."""
+    dtypes = {v.type.dtype for v in inputs if v is not None}
+    if len(dtypes) <= 1:
+        return inputs
+    dtype = promoted_dtype(inputs)
+    cast = OPERATORS["Cast"]
+    return [v if v is None or v.type.dtype is dtype else cast(v, to=dtype) for v in inputs]
+
+
+def promoted_dtype(values: Iterable[Value]) -> DType:
+    """The element type in which values of several types meet, as PyTorch's `result_type` has it.
+
+    The highest category (bool, integer, floating) decides; within it tensors of rank 0 do not widen others.
+    """
+
+    def category(v: Value) -> int:
+        return 2 if v.type.dtype.is_float else 1 if v.type.dtype.is_integer else 0
+
+    values = list(values)
+    highest = max(category(v) for v in values)
+    tops = [v for v in values if category(v) == highest]
+    result = (tops if all(not v.type.shape for v in tops) else [v for v in tops if v.type.shape])[0].type.dtype
+    for v in tops:
+        if v.type.shape or all(not t.type.shape for t in tops):
+            result = _wider(result, v.type.dtype)
+    return result
+
+
+def _wider(a: DType, b: DType) -> DType:
+    if a is b:
+        return a
+    if {a, b} == {DType.float16, DType.bfloat16}:
+        return DType.float32
+    if a.is_integer and b.is_integer and (a.value.startswith("u") != b.value.startswith("u")):
+        signed, unsigned = (b, a) if a.value.startswith("u") else (a, b)
+        if unsigned.rank < signed.rank:
+            return signed
+        return {1: DType.int16, 2: DType.int32}.get(unsigned.rank, DType.int64)
+    return a if a.rank > b.rank else b
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ShapeError with `message` unless `condition` holds; for type rules."""
+    if not condition:
+        raise ShapeError(message)

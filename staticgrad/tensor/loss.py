@@ -1,0 +1,152 @@
+"""PyTorch's losses; they are found in `staticgrad.nn.functional`."""
+
+from __future__ import annotations
+
+from staticgrad import ops
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError
+from staticgrad.graph import Value, source_line
+from staticgrad.ops.kinds import ratio_of_sizes
+from staticgrad.tensor import reduction as reductions
+from staticgrad.tensor.activation import softplus
+from staticgrad.tensor.dispatch import function
+
+
+def reduced(loss: Value, reduction: str) -> Value:
+    """`loss` as it is, its mean or its sum."""
+    if reduction == "none":
+        return loss
+    if reduction == "mean":
+        return reductions.mean(loss)
+    if reduction == "sum":
+        return reductions.sum(loss)
+    raise DeclarationError(f"reduction={reduction!r} is not one of 'mean', 'sum', 'none' ({source_line()})")
+
+
+def _same_shape(input: Value, target: Value, name: str) -> None:
+    if input.type.shape != target.type.shape:
+        raise ShapeError(
+            f"{name} compares tensors of one shape, input: {input.type} and target: {target.type} came; reshape or expand "
+            f"one ({source_line()})"
+        )
+
+
+@function
+def mse_loss(input: Value, target: Value, reduction: str = "mean") -> Value:
+    """The squared differences, averaged (or summed, or as they are)."""
+    _same_shape(input, target, "mse_loss")
+    difference = input - target
+    return reduced(difference * difference, reduction)
+
+
+@function
+def l1_loss(input: Value, target: Value, reduction: str = "mean") -> Value:
+    """The absolute differences, averaged (or summed, or as they are)."""
+    _same_shape(input, target, "l1_loss")
+    return reduced(ops.abs(input - target), reduction)
+
+
+@function
+def cross_entropy(
+    input: Value,
+    target: Value,
+    weight: Value | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Value:
+    """The negative log-likelihood of `target` under `softmax(input)` over dimension 1 (0 for rank 1).
+
+    `target` holds class indices (int32 or int64, shape of `input` without the class dimension) or class probabilities
+    (floating, shape of `input`). The mean is over the weights of the targets that are not `ignore_index`, and NaN where
+    there are none, as in PyTorch.
+    """
+    rank = len(input.type.shape)
+    if rank == 0:
+        raise ShapeError(f"cross_entropy needs a class dimension, input: {input.type} came ({source_line()})")
+    axis = 1 if rank > 1 else 0
+    log_probability = ops.log_softmax(input, axis=axis)
+    if target.type.dtype.is_float:
+        _same_shape(input, target, "cross_entropy with probabilities")
+        classes = ratio_of_sizes(input, reductions.sum(input, axis))
+        if label_smoothing:
+            target = target * (1 - label_smoothing) + label_smoothing / classes
+        weighted = log_probability * target
+        if weight is not None:
+            weighted = weighted * _along(weight, axis, rank)
+        each = ops.neg(reductions.sum(weighted, axis))
+        if reduction != "mean":
+            return reduced(each, reduction)
+        return reductions.sum(each) / (ratio_of_sizes(each, reductions.sum(each)))
+    return _class_loss(log_probability, target, weight, ignore_index, reduction, label_smoothing, axis)
+
+
+@function
+def nll_loss(
+    input: Value, target: Value, weight: Value | None = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Value:
+    """The negative log-likelihood of class indices, where `input` holds log-probabilities over dimension 1."""
+    axis = 1 if len(input.type.shape) > 1 else 0
+    return _class_loss(input, target, weight, ignore_index, reduction, 0.0, axis)
+
+
+def _along(weight: Value, axis: int, rank: int) -> Value:
+    return ops.unsqueeze(weight, [i for i in range(rank) if i != axis]) if rank > 1 else weight
+
+
+def _class_loss(
+    log_probability: Value,
+    target: Value,
+    weight: Value | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+    axis: int,
+) -> Value:
+    shape = log_probability.type.shape
+    if not target.type.dtype.is_integer:
+        raise DTypeError(f"class indices must be int32 or int64, target: {target.type} came ({source_line()})")
+    expected = (*shape[:axis], *shape[axis + 1 :])
+    if target.type.shape != expected:
+        raise ShapeError(
+            f"class indices have the shape of the input without its classes, input: {log_probability.type} and target: "
+            f"{target.type} came ({source_line()})"
+        )
+    valid = ops.logical_not(ops.equal(target, ignore_index))  # type: ignore[arg-type]
+    safe = ops.where(valid, target, 0)  # type: ignore[arg-type]
+    picked = ops.gather_elements(log_probability, ops.unsqueeze(safe, [axis]), axis=axis)
+    each = ops.neg(ops.squeeze(picked, [axis]))
+    counted = ops.cast(valid, to=log_probability.type.dtype)
+    scale = counted if weight is None else counted * ops.gather(weight, safe)
+    each = ops.where(valid, each, 0) * scale  # type: ignore[arg-type]
+    if label_smoothing:
+        weighted = log_probability if weight is None else log_probability * _along(weight, axis, len(shape))
+        smooth = ops.where(valid, ops.neg(reductions.sum(weighted, axis)), 0)  # type: ignore[arg-type]
+        classes = ratio_of_sizes(log_probability, each)
+        each = each * (1 - label_smoothing) + smooth * (label_smoothing / classes)
+    if reduction != "mean":
+        return reduced(each, reduction)
+    return reductions.sum(each) / reductions.sum(scale)
+
+
+@function
+def binary_cross_entropy_with_logits(
+    input: Value,
+    target: Value,
+    weight: Value | None = None,
+    reduction: str = "mean",
+    pos_weight: Value | None = None,
+) -> Value:
+    """The cross entropy of probabilities `target` and `sigmoid(input)`, without overflow at any logit.
+
+    `(1 - t) x + softplus(-x)` for each element; `pos_weight` multiplies the part of the positive targets.
+    """
+    _same_shape(input, target, "binary_cross_entropy_with_logits")
+    if not target.type.dtype.is_float:
+        raise DTypeError(f"targets are probabilities, target: {target.type} came; cast with .float() ({source_line()})")
+    tail = softplus(ops.neg(input))
+    if pos_weight is not None:
+        tail = tail * (1 + (pos_weight - 1) * target)
+    each = (1 - target) * input + tail
+    return reduced(each if weight is None else each * weight, reduction)
+
+

@@ -1,0 +1,261 @@
+"""Types of values: an element type and a shape of ints, named dimensions and small expressions over them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from staticgrad.errors import DTypeError, ShapeError
+
+Dim = int | str
+"""A dimension: its size, or a name or polynomial over names (`N`, `N*6`, `N-1`).
+
+Names that begin with `?` stand for sizes nobody named: each is equal to itself only.
+"""
+
+Shape = tuple[Dim, ...]
+
+
+class DType(StrEnum):
+    """An element type; `str(dtype)` is its name."""
+
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+    float32 = "float32"
+    float64 = "float64"
+    int8 = "int8"
+    int16 = "int16"
+    int32 = "int32"
+    int64 = "int64"
+    uint8 = "uint8"
+    uint16 = "uint16"
+    uint32 = "uint32"
+    uint64 = "uint64"
+    bool = "bool"
+
+    short: str
+    """As in printed graphs: `f32`."""
+    numpy: np.dtype[Any]
+    onnx: int
+    """The number of this type in ONNX's TensorProto.DataType."""
+    is_float: bool
+    is_integer: bool
+    rank: int
+    """Position in PyTorch's promotion order."""
+
+
+_ONNX_CODES = (10, 16, 1, 11, 3, 5, 6, 7, 2, 4, 12, 13, 9)
+_PROMOTION = (8, 8, 9, 10, 2, 3, 4, 5, 1, 2, 3, 4, 0)
+for _dtype, _code, _rank in zip(DType, _ONNX_CODES, _PROMOTION, strict=True):
+    _dtype.short = re.sub(r"^(bf|f|i|u)[a-z]*", r"\1", _dtype.value) if _dtype is not DType.bool else "bool"
+    _dtype.numpy = np.dtype(ml_dtypes.bfloat16 if _dtype == "bfloat16" else _dtype.value)
+    _dtype.onnx = _code
+    _dtype.is_float = "float" in _dtype.value
+    _dtype.is_integer = "int" in _dtype.value
+    _dtype.rank = _rank
+
+_BY_NUMPY = {dtype.numpy: dtype for dtype in DType}
+_BY_ONNX = {dtype.onnx: dtype for dtype in DType}
+
+
+def as_dtype(dtype: object) -> DType:
+    """The element type that a name (`"float32"`), a numpy dtype or a Python type stands for; DTypeError otherwise."""
+    if isinstance(dtype, DType):
+        return dtype
+    if isinstance(dtype, str) and dtype in DType.__members__:
+        return DType(dtype)
+    if dtype is float:
+        return DType.float32
+    try:
+        found = _BY_NUMPY.get(np.dtype(dtype))  # type: ignore[call-overload]
+    except TypeError:
+        found = None
+    if found is None:
+        raise DTypeError(f"no element type {dtype!r}; one of {', '.join(DType)} is expected")
+    return found
+
+
+def dtype_from_onnx(code: int) -> DType:
+    """The element type with this number in ONNX's TensorProto.DataType."""
+    if code not in _BY_ONNX:
+        raise DTypeError(f"ONNX element type {code} is not supported; one of {', '.join(DType)} is expected")
+    return _BY_ONNX[code]
+
+
+class TensorType(NamedTuple):
+    """An element type and a shape."""
+
+    dtype: DType
+    shape: Shape
+
+    def __str__(self) -> str:
+        return f"{self.dtype.short}[{','.join(show(d) for d in self.shape)}]"
+
+
+def show(dim: Dim) -> str:
+    """A dimension as printed: unknown sizes are `?`."""
+    return "?" if is_unknown(dim) else str(dim)
+
+
+_unknowns = itertools.count()
+
+
+def unknown() -> str:
+    """A dimension about which nothing is known, different from every other."""
+    return f"?{next(_unknowns)}"
+
+
+def is_unknown(dim: Dim) -> bool:
+    """Whether the size depends on a dimension that nobody named."""
+    return isinstance(dim, str) and "?" in dim
+
+
+# Polynomials over names: a sorted tuple of names -> an integer coefficient.
+Polynomial = dict[tuple[str, ...], int]
+
+
+@lru_cache(maxsize=65536)
+def _polynomial(dim: Dim) -> tuple[tuple[tuple[str, ...], int], ...]:
+    if isinstance(dim, int):
+        return (((), dim),) if dim else ()
+    terms: Polynomial = {}
+    for sign, term in re.findall(r"([+-]?)([^+-]+)", dim):
+        names = []
+        factor = -1 if sign == "-" else 1
+        for part in term.split("*"):
+            if part.isdigit():
+                factor *= int(part)
+            else:
+                names.append(part)
+        key = tuple(sorted(names))
+        terms[key] = terms.get(key, 0) + factor
+    return tuple(terms.items())
+
+
+def _dim(polynomial: Iterable[tuple[tuple[str, ...], int]]) -> Dim:
+    terms = sorted(((k, c) for k, c in polynomial if c), key=lambda t: (-len(t[0]), t[0]))
+    if not terms:
+        return 0
+    if len(terms) == 1 and not terms[0][0]:
+        return terms[0][1]
+    text = ""
+    for names, factor in terms:
+        parts = [*names, *([str(abs(factor))] if abs(factor) != 1 or not names else [])]
+        text += ("-" if factor < 0 else "+" if text else "") + "*".join(parts)
+    return text
+
+
+@lru_cache(maxsize=65536)
+def add_dims(*dims: Dim) -> Dim:
+    """The sum of dimensions, in canonical form."""
+    total: Polynomial = {}
+    for dim in dims:
+        for key, factor in _polynomial(dim):
+            total[key] = total.get(key, 0) + factor
+    return _dim(total.items())
+
+
+@lru_cache(maxsize=65536)
+def multiply_dims(*dims: Dim) -> Dim:
+    """The product of dimensions, in canonical form."""
+    product: Polynomial = {(): 1}
+    for dim in dims:
+        step: Polynomial = {}
+        for left, a in product.items():
+            for right, b in _polynomial(dim):
+                key = tuple(sorted(left + right))
+                step[key] = step.get(key, 0) + a * b
+        product = step
+    return _dim(product.items())
+
+
+@lru_cache(maxsize=65536)
+def divide_dims(dim: Dim, divisor: Dim) -> Dim | None:
+    """`dim / divisor` where that is a polynomial for all sizes, else None; `divisor` is one term."""
+    terms = _polynomial(divisor)
+    if len(terms) != 1:
+        return 1 if dim == divisor and terms else None
+    ((names, factor),) = terms
+    quotient: list[tuple[tuple[str, ...], int]] = []
+    for key, coefficient in _polynomial(dim):
+        rest = list(key)
+        for name in names:
+            if name not in rest:
+                return None
+            rest.remove(name)
+        if coefficient % factor:
+            return None
+        quotient.append((tuple(rest), coefficient // factor))
+    return _dim(quotient)
+
+
+def count_elements(shape: Sequence[Dim]) -> Dim:
+    """The number of elements of a tensor of this shape."""
+    return multiply_dims(*shape) if shape else 1
+
+
+def is_static(shape: Shape) -> bool:
+    """Whether every dimension is a number."""
+    return all(isinstance(d, int) for d in shape)
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """The common shape by ONNX's multidirectional broadcasting; ShapeError where two sizes cannot agree.
+
+    Named dimensions are taken to be different from 1; what meets an unknown size may turn out to be either.
+    """
+    first = shapes[0]
+    if all(s == first for s in shapes[1:]):
+        return first
+    rank = max(len(s) for s in shapes)
+    padded = [(1,) * (rank - len(s)) + s for s in shapes]
+    return tuple(_broadcast_dims(column) for column in zip(*padded, strict=True))
+
+
+def _broadcast_dims(dims: tuple[Dim, ...]) -> Dim:
+    result: Dim = 1
+    for dim in dims:
+        if dim == 1 or dim == result:
+            continue
+        if result == 1:
+            result = dim
+        elif not is_unknown(dim) and not is_unknown(result):
+            raise ShapeError(f"dimensions {result} and {dim} do not agree")
+        elif isinstance(dim, int) or isinstance(result, int):
+            result = dim if isinstance(dim, int) else result
+        else:
+            result = unknown()
+    return result
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+
+
+def declared_shape(shape: object) -> Shape:
+    """A shape as users write it (ints, names, `None` for unknown), checked."""
+    if isinstance(shape, (int, str)) or shape is None:
+        shape = (shape,)
+    if not isinstance(shape, Iterable):
+        raise ShapeError(f"a shape is a sequence of ints, names and None, not {shape!r}")
+    dims: list[Dim] = []
+    for dim in shape:
+        if dim is None:
+            dims.append(unknown())
+        elif isinstance(dim, str):
+            if not _NAME.fullmatch(dim):
+                raise ShapeError(f"dimension name {dim!r} is not an identifier")
+            dims.append(dim)
+        elif isinstance(dim, (int, np.integer)) and not isinstance(dim, bool):
+            if dim < 0:
+                raise ShapeError(f"dimension {dim} is negative; None or a name declares a dynamic size")
+            dims.append(int(dim))
+        else:
+            raise ShapeError(f"dimension {dim!r} is neither an int nor a name nor None")
+    return tuple(dims)
