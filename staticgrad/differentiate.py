@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.errors import DTypeError, DeclarationError, GradientError, ShapeError, UnsupportedOperatorError
-from staticgrad.graph import Node, Pullback, Value, collection_paused, deriving_from, source_line, topological
-from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, zeros_like
-from staticgrad.ops.registry import Operator, constant, literal, operator_named
+from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError, UnsupportedOperatorError
+from staticgrad.graph import Node, Value, collection_paused, deriving_from, source_line, topological
+from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative, zeros_like
+from staticgrad.ops.registry import Operator, constant, literal
 from staticgrad.types import TensorType, is_unknown
 
 Cotangents = dict[Value, Value]
@@ -88,7 +88,9 @@ def _refuse_unruled(nodes: Iterable[Node]) -> None:
 def sum_to(g: Value, x: Value) -> Value:
     """A cotangent summed over the axes on which `x` was broadcast, so that it has exactly the type of `x`."""
     if g.type.dtype is not x.type.dtype:
-        raise DTypeError(f"a cotangent of {g.type.dtype} came for {x.type.dtype}, from the rule of a node at {x.source}")
+        raise DTypeError(
+            f"a cotangent of {g.type.dtype} came for {x.type.dtype}, from the rule of a node at {x.source}"
+        )
     wide, narrow = g.type.shape, x.type.shape
     if wide == narrow:
         return g
@@ -158,33 +160,21 @@ def _pulled_back(outputs: Sequence[Value], inputs: Sequence[Value], seeds: Seque
         return [cotangents.get(x) for x in inputs]
 
 
-@overload
-def vjp(outputs: Value | Iterable[Value], inputs: Value, cotangents: Any) -> Value: ...
-@overload
-def vjp(outputs: Value | Iterable[Value], inputs: Iterable[Value], cotangents: Any) -> tuple[Value, ...]: ...
 def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
     """The product of `cotangents` with the Jacobian of `outputs` by `inputs`: `sum_i cotangent_i d output_i / d input`.
 
     Cotangents are Values or arrays of the types of the outputs. Gives a tuple aligned with `inputs`, or one Value for
     one Value; zeros for an input that no output depends on.
     """
-    outputs, single = _aligned(outputs, "outputs")
+    values, single = _aligned(outputs, "outputs")
     wrt, alone = _aligned(inputs, "inputs")
-    _float_only(outputs, "output")
+    _float_only(values, "output")
     _float_only(wrt, "input")
-    found = _pulled_back(outputs, wrt, _seeds(outputs, cotangents, single, "cotangent"))
+    found = _pulled_back(values, wrt, _seeds(values, cotangents, single, "cotangent"))
     results = tuple(zeros_like(x) if g is None else g for x, g in zip(wrt, found, strict=True))
     return results[0] if alone else results
 
 
-@overload
-def grad(loss: Value, wrt: Value, unused: Literal["error", "zero"] = "error") -> Value: ...
-@overload
-def grad(loss: Value, wrt: Value, unused: Literal["none"]) -> Value | None: ...
-@overload
-def grad(loss: Value, wrt: Iterable[Value], unused: Literal["error", "zero"] = "error") -> tuple[Value, ...]: ...
-@overload
-def grad(loss: Value, wrt: Iterable[Value], unused: Literal["none"]) -> tuple[Value | None, ...]: ...
 def grad(loss: Value, wrt: Any, unused: str = "error") -> Any:
     """The gradients of a scalar `loss` by `wrt`, as Values of the types of `wrt`.
 
@@ -207,7 +197,9 @@ def grad(loss: Value, wrt: Any, unused: str = "error") -> Any:
     found = _pulled_back([loss], values, [one])
     reached: set[Value] = set()
     if any(g is None for g in found):
-        reached = {v for node in topological([loss], derivative=True) for v in (*node.outputs, *node.inputs) if v is not None}
+        reached = {
+            v for node in topological([loss], derivative=True) for v in (*node.outputs, *node.inputs) if v is not None
+        }
     lost = [x for x, g in zip(values, found, strict=True) if g is None and x not in reached]
     if lost and unused == "error":
         names = ", ".join(f"{x.name or x.type} (declared at {x.source})" for x in lost)
@@ -288,7 +280,7 @@ def hessian(loss: Value, x: Value) -> Value:
 
 def stop_gradient(x: Value) -> Value:
     """`x`, through which no derivative flows."""
-    return ops.identity.apply((x,), pullback=Pullback((), lambda g: ())).outputs[0]
+    return without_derivative(x)
 
 
 def custom_vjp(function: Callable[..., Value], rule: Callable[..., Any]) -> Callable[..., Value]:
@@ -307,5 +299,3 @@ def custom_vjp(function: Callable[..., Value], rule: Callable[..., Any]) -> Call
         return with_derivative(result, given, rule)
 
     return wrapped
-
-

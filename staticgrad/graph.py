@@ -36,7 +36,7 @@ class SourceLine(NamedTuple):
 
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_deriving: ContextVar[Node | None] = ContextVar("deriving", default=None)
+_origin: ContextVar[tuple[Node | None, SourceLine] | None] = ContextVar("origin", default=None)
 
 
 def source_line() -> SourceLine:
@@ -47,14 +47,28 @@ def source_line() -> SourceLine:
     return SourceLine(frame.f_code.co_filename, frame.f_lineno)
 
 
-@contextmanager
-def deriving_from(node: Node) -> Iterator[None]:
+class deriving_from:
     """Nodes made inside belong to the derivative of `node` and carry its source line."""
-    token = _deriving.set(node)
-    try:
-        yield
-    finally:
-        _deriving.reset(token)
+
+    __slots__ = ("origin", "token")
+
+    def __init__(self, node: Node) -> None:
+        self.origin: tuple[Node | None, SourceLine] = (node, node.source)
+
+    def __enter__(self) -> None:
+        self.token = _origin.set(self.origin)
+
+    def __exit__(self, *_: object) -> None:
+        _origin.reset(self.token)
+
+
+class rewriting(deriving_from):
+    """Nodes made inside stand in for `node`: they carry its source line and belong to the same derivative."""
+
+    __slots__ = ()
+
+    def __init__(self, node: Node) -> None:
+        self.origin = (node.derives_from, node.source)
 
 
 @contextmanager
@@ -80,7 +94,7 @@ class OperatorEntry(Protocol):
     """What a graph needs to know of an operator."""
 
     name: str
-    input_names: tuple[str, ...]
+    attributes: Mapping[str, Any]
 
 
 NO_ATTRIBUTES: Mapping[str, Any] = MappingProxyType({})
@@ -109,13 +123,11 @@ class Node:
         self.inputs = inputs
         self.attributes = attributes
         self.pullback = pullback
-        self.derives_from = derives_from or _deriving.get()
-        if source is not None:
-            self.source = source
-        elif self.derives_from is not None:
-            self.source = self.derives_from.source
-        else:
-            self.source = source_line()
+        if source is None:
+            origin = _origin.get()
+            derives_from, source = (None, source_line()) if origin is None else origin
+        self.source = source
+        self.derives_from = derives_from
         self.outputs = tuple([Value(self, index, type) for index, type in enumerate(types)])
 
 
@@ -144,7 +156,7 @@ class Leaf(Node):
 
 class _LeafEntry:
     name = "Leaf"
-    input_names: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = NO_ATTRIBUTES
 
 
 LEAF = _LeafEntry()
@@ -217,7 +229,7 @@ class Value(Methods):
     def __float__(self) -> float:
         raise SymbolicValueError(f"a symbolic value holds no number; run it with sg.function(value): {self!r}")
 
-    __int__ = __index__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __float__
     __array_ufunc__ = None
 
 
@@ -296,7 +308,8 @@ def print_graph(graph: Graph) -> str:
         inputs = ["_" if v is None else _argument(v, names) for v in node.inputs]
         while inputs and inputs[-1] == "_":
             inputs.pop()
-        attributes = [f"{key}={_attribute(value)}" for key, value in node.attributes.items() if value is not None]
+        defaults = node.op.attributes
+        attributes = [f"{k}={_attribute(v)}" for k, v in node.attributes.items() if v is not defaults.get(k)]
         lines.append(f"  {results} = {node.op.name}({', '.join(inputs + attributes)})")
     for name, value in graph.outputs.items():
         if names.get(value) != name:
@@ -314,9 +327,10 @@ def _argument(value: Value, names: dict[Value, str]) -> str:
     array = constant_of(value)
     if array is None:
         return names[value]
-    if array.size <= 8:
-        return str(array.tolist()).replace("'", "")
-    return f"constant {value.type}"
+    if array.ndim == 0:
+        # The shortest digits that give this number back in its own precision.
+        return str(array[()])
+    return str(array.tolist()) if array.size <= 8 else f"constant {value.type}"
 
 
 def _attribute(value: Any) -> str:

@@ -7,16 +7,17 @@ signature to that of its function.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from staticgrad.graph import Value
-    from staticgrad.types import DType
+    from staticgrad.tensor.reduction import ValuesAndIndices
 
-    Operand = Value | float
+    Operand: TypeAlias = "Value | builtins.float"
 
-OPERATORS: dict[str, Callable[..., Any]] = {}
+OPERATORS: dict[str, Any] = {}
 """The operator registry: ONNX name -> entry; filled by `staticgrad.ops`."""
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
@@ -117,3 +118,518 @@ class Methods:
 
     def __getitem__(self, index: Any) -> Value:
         return FUNCTIONS["getitem"](self, index)
+
+    def abs(self) -> Value:
+        """`|x|`; the derivative at 0 is 0."""
+        return FUNCTIONS["abs"](self)
+
+    def neg(self) -> Value:
+        """`-x`."""
+        return FUNCTIONS["neg"](self)
+
+    def sign(self) -> Value:
+        """-1, 0 or 1."""
+        return FUNCTIONS["sign"](self)
+
+    def exp(self) -> Value:
+        """`e ** x`."""
+        return FUNCTIONS["exp"](self)
+
+    def exp2(self) -> Value:
+        """`2 ** x`."""
+        return FUNCTIONS["exp2"](self)
+
+    def expm1(self) -> Value:
+        """`exp(x) - 1`, exact near 0: `tanh(x / 2) * (exp(x) + 1)`."""
+        return FUNCTIONS["expm1"](self)
+
+    def log(self) -> Value:
+        """The natural logarithm."""
+        return FUNCTIONS["log"](self)
+
+    def log2(self) -> Value:
+        """The logarithm to base 2."""
+        return FUNCTIONS["log2"](self)
+
+    def log10(self) -> Value:
+        """The logarithm to base 10."""
+        return FUNCTIONS["log10"](self)
+
+    def log1p(self) -> Value:
+        """`log(1 + x)`, exact near 0 (Kahan's correction by the rounding error of 1 + x)."""
+        return FUNCTIONS["log1p"](self)
+
+    def sqrt(self) -> Value:
+        """The square root."""
+        return FUNCTIONS["sqrt"](self)
+
+    def rsqrt(self) -> Value:
+        """`1 / sqrt(x)`."""
+        return FUNCTIONS["rsqrt"](self)
+
+    def reciprocal(self) -> Value:
+        """`1 / x`."""
+        return FUNCTIONS["reciprocal"](self)
+
+    def square(self) -> Value:
+        """`x * x`."""
+        return FUNCTIONS["square"](self)
+
+    def sin(self) -> Value:
+        """The sine of `x` in radians."""
+        return FUNCTIONS["sin"](self)
+
+    def cos(self) -> Value:
+        """The cosine of `x` in radians."""
+        return FUNCTIONS["cos"](self)
+
+    def tan(self) -> Value:
+        """The tangent of `x` in radians."""
+        return FUNCTIONS["tan"](self)
+
+    def asin(self) -> Value:
+        """The inverse sine, in radians."""
+        return FUNCTIONS["asin"](self)
+
+    def acos(self) -> Value:
+        """The inverse cosine, in radians."""
+        return FUNCTIONS["acos"](self)
+
+    def atan(self) -> Value:
+        """The inverse tangent, in radians."""
+        return FUNCTIONS["atan"](self)
+
+    def sinh(self) -> Value:
+        """The hyperbolic sine."""
+        return FUNCTIONS["sinh"](self)
+
+    def cosh(self) -> Value:
+        """The hyperbolic cosine."""
+        return FUNCTIONS["cosh"](self)
+
+    def tanh(self) -> Value:
+        """The hyperbolic tangent."""
+        return FUNCTIONS["tanh"](self)
+
+    def asinh(self) -> Value:
+        """The inverse hyperbolic sine."""
+        return FUNCTIONS["asinh"](self)
+
+    def acosh(self) -> Value:
+        """The inverse hyperbolic cosine."""
+        return FUNCTIONS["acosh"](self)
+
+    def atanh(self) -> Value:
+        """The inverse hyperbolic tangent."""
+        return FUNCTIONS["atanh"](self)
+
+    def erf(self) -> Value:
+        """The error function."""
+        return FUNCTIONS["erf"](self)
+
+    def floor(self) -> Value:
+        """The largest whole number not above `x`; the derivative is 0."""
+        return FUNCTIONS["floor"](self)
+
+    def ceil(self) -> Value:
+        """The smallest whole number not below `x`; the derivative is 0."""
+        return FUNCTIONS["ceil"](self)
+
+    def round(self) -> Value:
+        """The nearest whole number, halves to even; the derivative is 0."""
+        return FUNCTIONS["round"](self)
+
+    def add(self, other: Operand, alpha: builtins.float = 1) -> Value:
+        """`x + alpha * other`."""
+        return FUNCTIONS["add"](self, other, alpha)
+
+    def sub(self, other: Operand, alpha: builtins.float = 1) -> Value:
+        """`x - alpha * other`."""
+        return FUNCTIONS["sub"](self, other, alpha)
+
+    def mul(self, other: Operand) -> Value:
+        """`x * other`."""
+        return FUNCTIONS["mul"](self, other)
+
+    def div(self, other: Operand) -> Value:
+        """`x / other`; the quotient of integers is floating."""
+        return FUNCTIONS["div"](self, other)
+
+    def floor_divide(self, other: Operand) -> Value:
+        """`x / other` rounded down; the derivative is 0."""
+        return FUNCTIONS["floor_divide"](self, other)
+
+    def remainder(self, other: Operand) -> Value:
+        """`x - other * floor(x / other)`, with the sign of `other`."""
+        return FUNCTIONS["remainder"](self, other)
+
+    def fmod(self, other: Operand) -> Value:
+        """The remainder of `x / other` with the sign of `x`."""
+        return FUNCTIONS["fmod"](self, other)
+
+    def pow(self, exponent: Operand) -> Value:
+        """`x ** exponent`."""
+        return FUNCTIONS["pow"](self, exponent)
+
+    def maximum(self, other: Operand) -> Value:
+        """The larger of two elements; ties share the derivative evenly."""
+        return FUNCTIONS["maximum"](self, other)
+
+    def minimum(self, other: Operand) -> Value:
+        """The smaller of two elements; ties share the derivative evenly."""
+        return FUNCTIONS["minimum"](self, other)
+
+    def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Value:
+        """`x` limited to [min, max], numbers or tensors; the derivative passes at the bounds; where min > max, `max`."""
+        return FUNCTIONS["clamp"](self, min, max)
+
+    def masked_fill(self, mask: Value, number: Operand) -> Value:
+        """`x` with `number` where `mask` holds."""
+        return FUNCTIONS["masked_fill"](self, mask, number)
+
+    def lerp(self, end: Value, weight: Operand) -> Value:
+        """`x + weight * (end - x)`."""
+        return FUNCTIONS["lerp"](self, end, weight)
+
+    def eq(self, other: Operand) -> Value:
+        """`x == other`."""
+        return FUNCTIONS["eq"](self, other)
+
+    def ne(self, other: Operand) -> Value:
+        """`x != other`."""
+        return FUNCTIONS["ne"](self, other)
+
+    def lt(self, other: Operand) -> Value:
+        """`x < other`."""
+        return FUNCTIONS["lt"](self, other)
+
+    def le(self, other: Operand) -> Value:
+        """`x <= other`."""
+        return FUNCTIONS["le"](self, other)
+
+    def gt(self, other: Operand) -> Value:
+        """`x > other`."""
+        return FUNCTIONS["gt"](self, other)
+
+    def ge(self, other: Operand) -> Value:
+        """`x >= other`."""
+        return FUNCTIONS["ge"](self, other)
+
+    def logical_and(self, other: Value | builtins.bool) -> Value:
+        """Whether both are not zero."""
+        return FUNCTIONS["logical_and"](self, other)
+
+    def logical_or(self, other: Value | builtins.bool) -> Value:
+        """Whether one or both are not zero."""
+        return FUNCTIONS["logical_or"](self, other)
+
+    def logical_xor(self, other: Value | builtins.bool) -> Value:
+        """Whether exactly one is not zero."""
+        return FUNCTIONS["logical_xor"](self, other)
+
+    def logical_not(self) -> Value:
+        """Whether `x` is zero."""
+        return FUNCTIONS["logical_not"](self)
+
+    def isnan(self) -> Value:
+        """Whether an element is NaN."""
+        return FUNCTIONS["isnan"](self)
+
+    def isinf(self) -> Value:
+        """Whether an element is infinite."""
+        return FUNCTIONS["isinf"](self)
+
+    def isfinite(self) -> Value:
+        """Whether an element is neither infinite nor NaN."""
+        return FUNCTIONS["isfinite"](self)
+
+    def relu(self) -> Value:
+        """`max(x, 0)`; the derivative at 0 is 0."""
+        return FUNCTIONS["relu"](self)
+
+    def sigmoid(self) -> Value:
+        """`1 / (1 + exp(-x))`."""
+        return FUNCTIONS["sigmoid"](self)
+
+    def hardshrink(self, lambd: builtins.float = 0.5) -> Value:
+        """`x`, and 0 where it is within `lambd` of 0."""
+        return FUNCTIONS["hardshrink"](self, lambd)
+
+    def to(self, dtype: object) -> Value:
+        """`x` cast to an element type, given by name as in `x.to("float16")`."""
+        return FUNCTIONS["to"](self, dtype)
+
+    def float(self) -> Value:
+        """`x` as float32."""
+        return FUNCTIONS["float"](self)
+
+    def double(self) -> Value:
+        """`x` as float64."""
+        return FUNCTIONS["double"](self)
+
+    def half(self) -> Value:
+        """`x` as float16."""
+        return FUNCTIONS["half"](self)
+
+    def bfloat16(self) -> Value:
+        """`x` as bfloat16."""
+        return FUNCTIONS["bfloat16"](self)
+
+    def int(self) -> Value:
+        """`x` as int32, rounded towards zero."""
+        return FUNCTIONS["int"](self)
+
+    def long(self) -> Value:
+        """`x` as int64, rounded towards zero."""
+        return FUNCTIONS["long"](self)
+
+    def bool(self) -> Value:
+        """Whether `x` is not zero."""
+        return FUNCTIONS["bool"](self)
+
+    def reshape(self, *shape: Any) -> Value:
+        """The same elements in another shape; one size may be -1, and names of dimensions of `x` stand for their sizes."""
+        return FUNCTIONS["reshape"](self, *shape)
+
+    def view(self, *shape: Any) -> Value:
+        """The same elements in another shape, like `reshape`."""
+        return FUNCTIONS["view"](self, *shape)
+
+    def flatten(self, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Value:
+        """`x` with the dimensions from `start_dim` to `end_dim` made one."""
+        return FUNCTIONS["flatten"](self, start_dim, end_dim)
+
+    def unflatten(self, dim: builtins.int, sizes: Sequence[builtins.int]) -> Value:
+        """`x` with dimension `dim` split into `sizes`, one of which may be -1."""
+        return FUNCTIONS["unflatten"](self, dim, sizes)
+
+    def transpose(self, dim0: builtins.int, dim1: builtins.int) -> Value:
+        """`x` with two dimensions exchanged."""
+        return FUNCTIONS["transpose"](self, dim0, dim1)
+
+    def t(self) -> Value:
+        """The transpose of a matrix; a vector or number as it is."""
+        return FUNCTIONS["t"](self)
+
+    def permute(self, *dims: Any) -> Value:
+        """`x` with its dimensions in this order."""
+        return FUNCTIONS["permute"](self, *dims)
+
+    def movedim(
+        self, source: builtins.int | Sequence[builtins.int], destination: builtins.int | Sequence[builtins.int]
+    ) -> Value:
+        """`x` with dimensions `source` moved to the places `destination`."""
+        return FUNCTIONS["movedim"](self, source, destination)
+
+    def squeeze(self, dim: builtins.int | Sequence[builtins.int] | None = None) -> Value:
+        """`x` without its dimensions of size 1, or without those among `dim`."""
+        return FUNCTIONS["squeeze"](self, dim)
+
+    def unsqueeze(self, dim: builtins.int) -> Value:
+        """`x` with a new dimension of size 1 at `dim`."""
+        return FUNCTIONS["unsqueeze"](self, dim)
+
+    def expand(self, *sizes: Any) -> Value:
+        """`x` repeated along its dimensions of size 1; -1 keeps a size, and further sizes may stand in front."""
+        return FUNCTIONS["expand"](self, *sizes)
+
+    def expand_as(self, other: Value) -> Value:
+        """`x` repeated to the shape of `other`."""
+        return FUNCTIONS["expand_as"](self, other)
+
+    def broadcast_to(self, shape: Sequence[Any]) -> Value:
+        """`x` repeated to `shape`."""
+        return FUNCTIONS["broadcast_to"](self, shape)
+
+    def repeat(self, *repeats: Any) -> Value:
+        """`x` laid beside itself; more numbers than dimensions add dimensions in front."""
+        return FUNCTIONS["repeat"](self, *repeats)
+
+    def split(
+        self, split_size_or_sections: builtins.int | Sequence[builtins.int], dim: builtins.int = 0
+    ) -> tuple[Value, ...]:
+        """`x` cut along `dim` into parts of one size (the last may be smaller), or of the sizes given."""
+        return FUNCTIONS["split"](self, split_size_or_sections, dim)
+
+    def chunk(self, chunks: builtins.int, dim: builtins.int = 0) -> tuple[Value, ...]:
+        """`x` cut along `dim` into at most `chunks` parts of equal size, the last of which may be smaller."""
+        return FUNCTIONS["chunk"](self, chunks, dim)
+
+    def unbind(self, dim: builtins.int = 0) -> tuple[Value, ...]:
+        """The slices of `x` along `dim`, without that dimension."""
+        return FUNCTIONS["unbind"](self, dim)
+
+    def flip(self, *dims: Any) -> Value:
+        """`x` with the order of elements reversed along `dims`."""
+        return FUNCTIONS["flip"](self, *dims)
+
+    def tril(self, diagonal: builtins.int = 0) -> Value:
+        """The lower triangle of the last two dimensions up to the diagonal, zeros above."""
+        return FUNCTIONS["tril"](self, diagonal)
+
+    def triu(self, diagonal: builtins.int = 0) -> Value:
+        """The upper triangle of the last two dimensions from the diagonal on, zeros below."""
+        return FUNCTIONS["triu"](self, diagonal)
+
+    def gather(self, dim: builtins.int, index: Value) -> Value:
+        """For every element of `index` the element of `x` at that position of `dim`."""
+        return FUNCTIONS["gather"](self, dim, index)
+
+    def index_select(self, dim: builtins.int, index: Value) -> Value:
+        """The slices of `x` along `dim` at the positions of a vector."""
+        return FUNCTIONS["index_select"](self, dim, index)
+
+    def scatter_add(self, dim: builtins.int, index: Value, src: Value) -> Value:
+        """`x` with `src` added at the positions `index` of `dim`."""
+        return FUNCTIONS["scatter_add"](self, dim, index, src)
+
+    def matmul(self, other: Value) -> Value:
+        """The matrix product over the last two dimensions; leading ones broadcast, rank 1 counts as a row or a column."""
+        return FUNCTIONS["matmul"](self, other)
+
+    def mm(self, mat2: Value) -> Value:
+        """The product of two matrices."""
+        return FUNCTIONS["mm"](self, mat2)
+
+    def bmm(self, mat2: Value) -> Value:
+        """The products of two batches of matrices."""
+        return FUNCTIONS["bmm"](self, mat2)
+
+    def mv(self, vec: Value) -> Value:
+        """The product of a matrix and a vector."""
+        return FUNCTIONS["mv"](self, vec)
+
+    def dot(self, tensor: Value) -> Value:
+        """The inner product of two vectors."""
+        return FUNCTIONS["dot"](self, tensor)
+
+    def outer(self, vec2: Value) -> Value:
+        """All products of the elements of two vectors."""
+        return FUNCTIONS["outer"](self, vec2)
+
+    def addmm(self, mat1: Value, mat2: Value, beta: builtins.float = 1, alpha: builtins.float = 1) -> Value:
+        """`beta * x + alpha * mat1 @ mat2`."""
+        return FUNCTIONS["addmm"](self, mat1, mat2, beta, alpha)
+
+    def baddbmm(self, batch1: Value, batch2: Value, beta: builtins.float = 1, alpha: builtins.float = 1) -> Value:
+        """`beta * x + alpha * batch1 @ batch2`, for each matrix of the batch."""
+        return FUNCTIONS["baddbmm"](self, batch1, batch2, beta, alpha)
+
+    def sum(
+        self,
+        dim: builtins.int | Sequence[builtins.int] | None = None,
+        keepdim: builtins.bool = False,
+        dtype: object = None,
+    ) -> Value:
+        """The sum over `dim` (all dimensions without it); of bools and integers in int64."""
+        return FUNCTIONS["sum"](self, dim, keepdim, dtype)
+
+    def mean(
+        self,
+        dim: builtins.int | Sequence[builtins.int] | None = None,
+        keepdim: builtins.bool = False,
+        dtype: object = None,
+    ) -> Value:
+        """The mean over `dim` (all dimensions without it)."""
+        return FUNCTIONS["mean"](self, dim, keepdim, dtype)
+
+    def amax(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False) -> Value:
+        """The maximum over `dim` (all dimensions without it); ties share the derivative evenly."""
+        return FUNCTIONS["amax"](self, dim, keepdim)
+
+    def amin(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False) -> Value:
+        """The minimum over `dim` (all dimensions without it); ties share the derivative evenly."""
+        return FUNCTIONS["amin"](self, dim, keepdim)
+
+    def max(self, dim: builtins.int | Value | None = None, keepdim: builtins.bool = False) -> Value | ValuesAndIndices:
+        """The maximum of all elements; over one `dim` also where it stands; with a tensor the elementwise maximum."""
+        return FUNCTIONS["max"](self, dim, keepdim)
+
+    def min(self, dim: builtins.int | Value | None = None, keepdim: builtins.bool = False) -> Value | ValuesAndIndices:
+        """The minimum of all elements; over one `dim` also where it stands; with a tensor the elementwise minimum."""
+        return FUNCTIONS["min"](self, dim, keepdim)
+
+    def argmax(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Value:
+        """Where the maximum along `dim` stands (first of equal ones), int64; without `dim` in the flattened tensor."""
+        return FUNCTIONS["argmax"](self, dim, keepdim)
+
+    def argmin(self, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Value:
+        """Where the minimum along `dim` stands (first of equal ones), int64; without `dim` in the flattened tensor."""
+        return FUNCTIONS["argmin"](self, dim, keepdim)
+
+    def all(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False) -> Value:
+        """Whether all elements over `dim` are not zero."""
+        return FUNCTIONS["all"](self, dim, keepdim)
+
+    def any(self, dim: builtins.int | Sequence[builtins.int] | None = None, keepdim: builtins.bool = False) -> Value:
+        """Whether some element over `dim` is not zero."""
+        return FUNCTIONS["any"](self, dim, keepdim)
+
+    def var(
+        self,
+        dim: builtins.int | Sequence[builtins.int] | None = None,
+        correction: builtins.float = 1,
+        keepdim: builtins.bool = False,
+    ) -> Value:
+        """The variance over `dim`, divided by the number of elements less `correction`."""
+        return FUNCTIONS["var"](self, dim, correction, keepdim)
+
+    def std(
+        self,
+        dim: builtins.int | Sequence[builtins.int] | None = None,
+        correction: builtins.float = 1,
+        keepdim: builtins.bool = False,
+    ) -> Value:
+        """The standard deviation over `dim`: the square root of `var`."""
+        return FUNCTIONS["std"](self, dim, correction, keepdim)
+
+    def logsumexp(self, dim: builtins.int | Sequence[builtins.int] | None, keepdim: builtins.bool = False) -> Value:
+        """`log(sum(exp(x)))` over `dim`, without overflow."""
+        return FUNCTIONS["logsumexp"](self, dim, keepdim)
+
+    def norm(
+        self,
+        p: builtins.float | str = 2,
+        dim: builtins.int | Sequence[builtins.int] | None = None,
+        keepdim: builtins.bool = False,
+    ) -> Value:
+        """The p-norm over `dim`: `sum(|x|^p)^(1/p)`, the largest or smallest `|x|` for p = inf or -inf, a count for p = 0."""
+        return FUNCTIONS["norm"](self, p, dim, keepdim)
+
+    def cumsum(self, dim: builtins.int) -> Value:
+        """Running sums along `dim`."""
+        return FUNCTIONS["cumsum"](self, dim)
+
+    def softmax(self, dim: builtins.int) -> Value:
+        """Exponentials of `x`, normalised to sum to one along `dim`."""
+        return FUNCTIONS["softmax"](self, dim)
+
+    def log_softmax(self, dim: builtins.int) -> Value:
+        """The logarithm of `softmax(x, dim)`, computed without overflow."""
+        return FUNCTIONS["log_softmax"](self, dim)
+
+    @property
+    def T(self) -> Value:
+        """The transpose of a matrix."""
+        return FUNCTIONS["t"](self)
+
+    @property
+    def mT(self) -> Value:
+        """The transpose of the last two dimensions."""
+        return FUNCTIONS["transpose"](self, -2, -1)
+
+    def detach(self) -> Value:
+        """The same value, through which no derivative flows."""
+        return FUNCTIONS["detach"](self)
+
+    def clip(self, min: Operand | None = None, max: Operand | None = None) -> Value:
+        """`x` limited to [min, max]; see `clamp`."""
+        return FUNCTIONS["clamp"](self, min, max)
+
+    def dim(self) -> builtins.int:
+        """The number of dimensions."""
+        return len(self.type.shape)
+
+    def size(self, dim: builtins.int | None = None) -> Any:
+        """The dimensions, or one of them: ints, names or None."""
+        return self.shape if dim is None else self.shape[dim]  # type: ignore[attr-defined]

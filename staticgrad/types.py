@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import itertools
 import re
 from collections.abc import Iterable, Sequence
@@ -45,8 +46,8 @@ class DType(StrEnum):
     numpy: np.dtype[Any]
     onnx: int
     """The number of this type in ONNX's TensorProto.DataType."""
-    is_float: bool
-    is_integer: bool
+    is_float: builtins.bool
+    is_integer: builtins.bool
     rank: int
     """Position in PyTorch's promotion order."""
 

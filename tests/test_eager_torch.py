@@ -23,7 +23,8 @@ def torch_function(name: str) -> Any:
         "norm": torch.norm,
         "max": torch.max,
         "min": torch.min,
-        "layer_norm": TF.layer_norm,
+        "double": torch.Tensor.double,
+        **{n: getattr(TF, n) for n in ("embedding", "kl_div", "binary_cross_entropy_with_logits", "layer_norm")},
     }
     for place in (
         special.get(name),
@@ -59,14 +60,16 @@ def torch_pulled(row: Row) -> tuple[list[Any], list[Any]]:
     return ys, made
 
 
-@pytest.mark.parametrize("row", ROWS, ids=identify)
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.parametrize("row", [r for r in ROWS if r.in_torch], ids=identify)
 def test_value_and_gradient(row: Row) -> None:
     ys, xs = pulled(row)
     zs, ts = torch_pulled(row)
     assert len(ys) == len(zs)
     for y, z in zip(ys, zs, strict=True):
         assert y.shape == tuple(z.shape) and f"torch.{y.dtype}" == str(z.dtype)
-        np.testing.assert_allclose(y.numpy(), z.detach().numpy(), rtol=1e-12, atol=1e-13)
+        tolerance = 1e-7 if row.name in SINGLE else 1e-12
+        np.testing.assert_allclose(y.numpy(), z.detach().numpy(), rtol=tolerance, atol=1e-13)
     assert len(xs) == len(ts) == len(arrays(row))
     for x, t in zip(xs, ts, strict=True):
         if t.grad is None:
@@ -74,15 +77,17 @@ def test_value_and_gradient(row: Row) -> None:
         elif x.grad is None:
             assert not t.grad.any()
         else:
-            np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-10, atol=1e-12)
+            tolerance = 1e-7 if row.name in SINGLE else 1e-10
+            np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=tolerance, atol=1e-12)
 
 
 # - kinks and ties -
 
+SINGLE = {"hardsigmoid", "celu"}  # here PyTorch rounds a constant to float32, also for float64
 POINTS = [-6.0, -3.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 3.0, 6.0]
 KINKED = (
-    "abs sign relu relu6 leaky_relu elu selu celu hardswish hardsigmoid hardtanh softshrink hardshrink floor ceil round "
-    "trunc square sqrt silu gelu softsign"
+    "abs sign relu relu6 leaky_relu elu selu celu hardswish hardsigmoid hardtanh softshrink hardshrink floor ceil "
+    "round trunc square sqrt silu gelu softsign"
 ).split()
 
 
@@ -98,7 +103,7 @@ def both(f: Any, *values: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
 @pytest.mark.parametrize("name", KINKED)
 def test_slope_at_kinks(name: str) -> None:
     for mine, theirs in both(lambda m, f, x: getattr(m if hasattr(m, name) else f, name)(x), POINTS):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-12)
+        np.testing.assert_allclose(mine, theirs, rtol=1e-7 if name in SINGLE else 1e-11)
 
 
 TIED = [[1.0, 3.0, 3.0, -3.0], [0.0, 0.0, 0.0, 0.0], [2.0, -2.0, 2.0, 2.0]]
@@ -202,10 +207,11 @@ def test_binary_losses_with_weights_and_large_logits() -> None:
     (mine, theirs), (mine_t, theirs_t) = both(f, x, t)
     np.testing.assert_allclose(mine, theirs, rtol=1e-12)
     np.testing.assert_allclose(mine_t, theirs_t, rtol=1e-12)
-    for mine, theirs in both(
+    # to the target PyTorch's gradient is infinite here although the loss is cut off; ours is that of the cut-off loss
+    (mine, theirs), _ = both(
         lambda m, f, a, b: f.binary_cross_entropy(a, b), [0.0, 1.0, 0.5, 1e-3], [0.0, 1.0, 0.1, 1.0]
-    ):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-6)
+    )
+    np.testing.assert_allclose(mine, theirs, rtol=1e-12)
 
 
 def test_embedding_padding() -> None:

@@ -113,22 +113,20 @@ def promote(*operands: Operand, dtype: DType | None = None) -> tuple[Tensor, ...
     if kind is None:
         raise EagerError("no tensor among the operands: expected at least one")
     plain = [x.item() if isinstance(x, np.generic) else x for x in operands]
-    tensors = [_tensor(x, kind) for x in plain]
+    tensors = [None if isinstance(x, builtins.int | builtins.float) else _tensor(x, kind) for x in plain]
     if dtype is None:
-        pairs = list(zip(plain, tensors, strict=True))
         dtype = result_type(
-            [t.dtype for _, t in pairs if t.ndim],
-            [t.dtype for x, t in pairs if not t.ndim and not isinstance(x, builtins.int | builtins.float)],
-            [t.dtype for x, t in pairs if isinstance(x, builtins.int | builtins.float)],
+            [t.dtype for t in tensors if t is not None and t.ndim],
+            [t.dtype for t in tensors if t is not None and not t.ndim],
+            [python_dtype(x) for x, t in zip(plain, tensors, strict=True) if t is None],
         )
-    numbers = [isinstance(x, builtins.int | builtins.float) for x in plain]
     return tuple(
-        number_as(x, kind, dtype) if number else to(t, dtype)
-        for x, t, number in zip(plain, tensors, numbers, strict=True)
+        _number(x, kind, dtype) if t is None else t if t.dtype == dtype else to(t, dtype)
+        for x, t in zip(plain, tensors, strict=True)
     )
 
 
-def number_as(x: Any, kind: builtins.type[Tensor], dtype: DType) -> Tensor:
+def _number(x: Any, kind: builtins.type[Tensor], dtype: DType) -> Tensor:
     """A Python number as a 0-dim tensor of `dtype`, rounded once."""
     with np.errstate(all="ignore"):
         return kind(np.asarray(x).astype(dtype))
@@ -137,8 +135,6 @@ def number_as(x: Any, kind: builtins.type[Tensor], dtype: DType) -> Tensor:
 def _tensor(x: Any, kind: builtins.type[Tensor]) -> Tensor:
     if isinstance(x, kind):
         return x
-    if isinstance(x, builtins.bool | builtins.int | builtins.float):
-        return kind(np.asarray(x, dtype=python_dtype(x)))
     if isinstance(x, np.ndarray):
-        return kind(x.astype(dtype_of(x.dtype), copy=False))
+        return kind(x.astype(dtype_of(x.dtype)))  # a copy: the tape could not see it change
     raise TypeError(f"operand of type {builtins.type(x).__name__}: expected a tensor, a number or a numpy array")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,8 +73,7 @@ def _plain(part: Any) -> Any:
 
 def _checked(array: Array, first: tuple[Any, ...], second: tuple[Any, ...], index: Any) -> Array:
     try:
-        y = array[first]
-        return np.asarray(y[second]) if second else y
+        return _read(array, first, second)
     except IndexError as error:
         raise EagerError(f"index {index!r} does not fit a tensor of shape {list(array.shape)}: {error}") from None
 
@@ -105,28 +105,40 @@ def put(input: Tensor, index: Any, value: Any) -> Tensor:
     _, v = promote(input, value, dtype=input.dtype)
     shape = input.shape
     first, second = _steps(index, shape)
-    target = _checked(input.array, first, second, index)
+    target_shape = _checked(input.array, first, second, index).shape
+    target_size = math.prod(target_shape)
     try:
-        source = np.broadcast_to(v.array, target.shape)
+        source = np.broadcast_to(v.array, target_shape)
     except ValueError:
         raise EagerError(
-            f"value of shape {list(v.shape)} does not fit {list(target.shape)}, the shape at the index"
+            f"value of shape {list(v.shape)} does not fit {list(target_shape)}, the shape at the index"
         ) from None
     y = input.array.copy()
-    number = np.arange(target.size).reshape(target.shape)
-    written = np.full(shape, -1)
-    for whole, part in ((y, source), (written, number)):
-        if second:
-            whole[first][second] = part
-        else:
-            whole[first] = part
-    stays = _checked(written, first, second, index) == number
-    replaced = written >= 0
-    return result(
-        y,
-        (input, lambda g: np.where(replaced, 0, g)),
-        (v, lambda g: np.where(stays, _checked(g, first, second, index), 0)),
-    )
+    _write(y, first, second, source)
+
+    def to_input(g: Array) -> Array:
+        z = np.array(g)
+        _write(z, first, second, 0)
+        return z
+
+    def to_value(g: Array) -> Array:
+        number = np.arange(target_size).reshape(target_shape)
+        last = np.full(shape, -1)
+        _write(last, first, second, number)
+        return np.where(_read(last, first, second) == number, _read(g, first, second), 0)
+
+    return result(y, (input, to_input), (v, to_value))
+
+
+def _read(array: Array, first: tuple[Any, ...], second: tuple[Any, ...]) -> Array:
+    return np.asarray(array[first][second] if second else array[first])
+
+
+def _write(array: Array, first: tuple[Any, ...], second: tuple[Any, ...], value: Any) -> None:
+    if second:
+        array[first][second] = value
+    else:
+        array[first] = value
 
 
 def fill(input: Tensor, value: Any) -> Tensor:

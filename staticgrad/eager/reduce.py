@@ -49,6 +49,11 @@ def axes_of(dim: Dims, ndim: int) -> tuple[int, ...]:
     return dims if ndim else ()
 
 
+def _truth_axes(dim: Dims, ndim: int) -> tuple[int, ...]:
+    """As `axes_of`, but () means none, as in PyTorch's `all` and `any`."""
+    return () if dim is not None and not isinstance(dim, int) and not len(dim) else axes_of(dim, ndim)
+
+
 def _kept(g: Array, axes: tuple[int, ...], keepdim: bool) -> Array:
     """A reduced gradient with the reduced dimensions back, of size 1."""
     return g if keepdim else np.expand_dims(g, axes)
@@ -189,13 +194,13 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether all elements are not zero."""
-    y = np.all(input.array.astype(bool), axis=axes_of(dim, input.ndim), keepdims=keepdim)
+    y = np.all(input.array.astype(bool), axis=_truth_axes(dim, input.ndim), keepdims=keepdim)
     return result(y, (input, None), dtype=uint8 if input.dtype == uint8 else boolean)
 
 
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether at least one element is not zero."""
-    y = np.any(input.array.astype(bool), axis=axes_of(dim, input.ndim), keepdims=keepdim)
+    y = np.any(input.array.astype(bool), axis=_truth_axes(dim, input.ndim), keepdims=keepdim)
     return result(y, (input, None), dtype=uint8 if input.dtype == uint8 else boolean)
 
 

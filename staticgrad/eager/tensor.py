@@ -212,6 +212,13 @@ class Tensor(Methods):
         """The elements as Python numbers in nested lists."""
         return self.wide.tolist()
 
+    def __deepcopy__(self, memo: dict[builtins.int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise EagerError("deepcopy of a computed tensor: only leaves can be copied with their place, use clone()")
+        copied = memo[id(self)] = Tensor(self.array.copy(), self._wanted)
+        copied._grad = None if self._grad is None else Tensor(self._grad.array.copy())
+        return copied
+
     def __float__(self) -> builtins.float:
         return builtins.float(self.item())
 
@@ -303,6 +310,22 @@ class Tensor(Methods):
         """Set every element to a number or 0-dim tensor."""
         return self._assign(lambda x: index.fill(x, value))
 
+    def pow_(self, exponent: Operand) -> Self:
+        """`pow` in place."""
+        return self._assign(lambda x: arithmetic.pow(x, exponent))
+
+    def floor_divide_(self, other: Operand) -> Self:
+        """`floor_divide` in place."""
+        return self._assign(lambda x: arithmetic.floor_divide(x, other))
+
+    def remainder_(self, other: Operand) -> Self:
+        """`remainder` in place."""
+        return self._assign(lambda x: arithmetic.remainder(x, other))
+
+    def clamp_(self, min: Operand | None = None, max: Operand | None = None) -> Self:
+        """`clamp` in place."""
+        return self._assign(lambda x: arithmetic.clamp(x, min, max))
+
     def copy_(self, src: Tensor) -> Self:
         """Take over the elements of another tensor, broadcast to this shape and cast to this type."""
         return self._assign(lambda x: shapes.broadcast_to(cast.to(src, x.dtype, copy=True), x.shape))
@@ -314,6 +337,9 @@ class Tensor(Methods):
     __isub__ = sub_
     __imul__ = mul_
     __itruediv__ = div_
+    __ifloordiv__ = floor_divide_
+    __imod__ = remainder_
+    __ipow__ = pow_
 
     # - the operators and methods that have the tensor elsewhere than first; the others are in `Methods` -
 

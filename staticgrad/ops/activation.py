@@ -10,11 +10,11 @@ from staticgrad.ops.kinds import floating, normal_axis, numeric
 from staticgrad.ops.logic import greater, less, logical_and, where
 from staticgrad.ops.math import erf, exp, tanh
 from staticgrad.ops.reduction import reduce_sum
-from staticgrad.ops.registry import onnx_op
+from staticgrad.ops.registry import Input, onnx_op
 
 
 @onnx_op("Relu", type=numeric)
-def relu(x: Value) -> Value:
+def relu(x: Input) -> Value:
     """`max(x, 0)`; the derivative at 0 is 0."""
 
 
@@ -24,7 +24,7 @@ def _(g, y, x):
 
 
 @onnx_op("LeakyRelu", type=floating)
-def leaky_relu(x: Value, *, alpha: float = 0.01) -> Value:
+def leaky_relu(x: Input, *, alpha: float = 0.01) -> Value:
     """`x` where positive, else `alpha * x`; the derivative at 0 is alpha."""
 
 
@@ -34,7 +34,7 @@ def _(g, y, x, *, alpha):
 
 
 @onnx_op("Elu", type=floating)
-def elu(x: Value, *, alpha: float = 1.0) -> Value:
+def elu(x: Input, *, alpha: float = 1.0) -> Value:
     """`x` where positive, else `alpha * (exp(x) - 1)`."""
 
 
@@ -44,7 +44,7 @@ def _(g, y, x, *, alpha):
 
 
 @onnx_op("Selu", type=floating)
-def selu(x: Value, *, alpha: float = 1.6732632423543772, gamma: float = 1.0507009873554805) -> Value:
+def selu(x: Input, *, alpha: float = 1.6732632423543772, gamma: float = 1.0507009873554805) -> Value:
     """`gamma * x` where positive, else `gamma * alpha * (exp(x) - 1)` (Klambauer et al. 2017)."""
 
 
@@ -54,7 +54,7 @@ def _(g, y, x, *, alpha, gamma):
 
 
 @onnx_op("Celu", type=floating)
-def celu(x: Value, *, alpha: float = 1.0) -> Value:
+def celu(x: Input, *, alpha: float = 1.0) -> Value:
     """`x` where positive, else `alpha * (exp(x / alpha) - 1)` (Barron 2017)."""
 
 
@@ -64,7 +64,7 @@ def _(g, y, x, *, alpha):
 
 
 @onnx_op("Sigmoid", type=floating)
-def sigmoid(x: Value) -> Value:
+def sigmoid(x: Input) -> Value:
     """`1 / (1 + exp(-x))`."""
 
 
@@ -74,7 +74,7 @@ def _(g, y, x):
 
 
 @onnx_op("Softplus", type=floating)
-def softplus(x: Value) -> Value:
+def softplus(x: Input) -> Value:
     """`log(1 + exp(x))`."""
 
 
@@ -84,7 +84,7 @@ def _(g, y, x):
 
 
 @onnx_op("Softsign", type=floating)
-def softsign(x: Value) -> Value:
+def softsign(x: Input) -> Value:
     """`x / (1 + |x|)`."""
 
 
@@ -95,7 +95,7 @@ def _(g, y, x):
 
 
 @onnx_op("HardSigmoid", type=floating)
-def hard_sigmoid(x: Value, *, alpha: float = 0.2, beta: float = 0.5) -> Value:
+def hard_sigmoid(x: Input, *, alpha: float = 0.2, beta: float = 0.5) -> Value:
     """`alpha * x + beta` limited to [0, 1]; the derivative at the corners is 0."""
 
 
@@ -105,7 +105,7 @@ def _(g, y, x, *, alpha, beta):
 
 
 @onnx_op("HardSwish", type=floating)
-def hard_swish(x: Value) -> Value:
+def hard_swish(x: Input) -> Value:
     """`x * clip(x / 6 + 1/2, 0, 1)` (Howard et al. 2019); the derivative at -3 is 0, at 3 it is 1."""
 
 
@@ -116,7 +116,7 @@ def _(g, y, x):
 
 
 @onnx_op("Gelu", type=floating)
-def gelu(x: Value, *, approximate: str = "none") -> Value:
+def gelu(x: Input, *, approximate: str = "none") -> Value:
     """`x` times the normal distribution function at `x` (Hendrycks and Gimpel 2016), or its tanh approximation."""
 
 
@@ -131,7 +131,7 @@ def _(g, y, x, *, approximate):
 
 
 @onnx_op("Mish", type=floating)
-def mish(x: Value) -> Value:
+def mish(x: Input) -> Value:
     """`x * tanh(softplus(x))` (Misra 2019)."""
 
 
@@ -142,7 +142,7 @@ def _(g, y, x):
 
 
 @onnx_op("Softmax", type=lambda x, *, axis: (normal_axis(axis, len(x.type.shape)), floating(x))[1])
-def softmax(x: Value, *, axis: int = -1) -> Value:
+def softmax(x: Input, *, axis: int = -1) -> Value:
     """Exponentials of `x`, normalised to sum to one along `axis`."""
 
 
@@ -153,7 +153,7 @@ def _(g, y, x, *, axis):
 
 
 @onnx_op("LogSoftmax", type=lambda x, *, axis: (normal_axis(axis, len(x.type.shape)), floating(x))[1])
-def log_softmax(x: Value, *, axis: int = -1) -> Value:
+def log_softmax(x: Input, *, axis: int = -1) -> Value:
     """The logarithm of `softmax(x)`, computed without overflow."""
 
 

@@ -8,12 +8,12 @@ from staticgrad.graph import Value, constant_of
 from staticgrad.ops.kinds import broadcast, elementwise_content, floating, full_like, numeric, subtract_dims
 from staticgrad.ops.logic import equal, greater, greater_or_equal, less, less_or_equal, logical_and, where
 from staticgrad.ops.math import log
-from staticgrad.ops.registry import onnx_op
+from staticgrad.ops.registry import Input, onnx_op
 from staticgrad.types import DType, TensorType, add_dims, broadcast_shapes, divide_dims, multiply_dims
 
 
 @onnx_op("Add", type=broadcast, content=elementwise_content(add_dims), numpy=np.add, promotes=True)
-def add(a: Value, b: Value) -> Value:
+def add(a: Input, b: Input) -> Value:
     """`a + b`."""
 
 
@@ -23,7 +23,7 @@ def _(g, y, a, b):
 
 
 @onnx_op("Sub", type=broadcast, content=elementwise_content(subtract_dims), numpy=np.subtract, promotes=True)
-def sub(a: Value, b: Value) -> Value:
+def sub(a: Input, b: Input) -> Value:
     """`a - b`."""
 
 
@@ -33,7 +33,7 @@ def _(g, y, a, b):
 
 
 @onnx_op("Mul", type=broadcast, content=elementwise_content(multiply_dims), numpy=np.multiply, promotes=True)
-def mul(a: Value, b: Value) -> Value:
+def mul(a: Input, b: Input) -> Value:
     """`a * b`."""
 
 
@@ -47,7 +47,7 @@ def _divided(a, b):
 
 
 @onnx_op("Div", type=broadcast, content=elementwise_content(divide_dims), numpy=_divided, promotes=True)
-def div(a: Value, b: Value) -> Value:
+def div(a: Input, b: Input) -> Value:
     """`a / b`; of integers the quotient rounded towards zero."""
 
 
@@ -58,7 +58,7 @@ def _(g, y, a, b):
 
 
 @onnx_op("Mod", type=broadcast, promotes=True)
-def mod(a: Value, b: Value, *, fmod: bool = False) -> Value:
+def mod(a: Input, b: Input, *, fmod: bool = False) -> Value:
     """The remainder of `a / b`: with the sign of `b`, or with `fmod=True` (needed for floats) with the sign of `a`."""
 
 
@@ -69,7 +69,7 @@ def _(g, y, a, b, *, fmod):
 
 
 @onnx_op("Neg", type=numeric, numpy=np.negative)
-def neg(x: Value) -> Value:
+def neg(x: Input) -> Value:
     """`-x`."""
 
 
@@ -79,7 +79,7 @@ def _(g, y, x):
 
 
 @onnx_op("Abs", type=numeric, numpy=np.abs)
-def abs(x: Value) -> Value:
+def abs(x: Input) -> Value:
     """`|x|`; the derivative at 0 is 0."""
 
 
@@ -89,12 +89,12 @@ def _(g, y, x):
 
 
 @onnx_op("Sign", type=numeric, differentiable=False)
-def sign(x: Value) -> Value:
+def sign(x: Input) -> Value:
     """-1, 0 or 1."""
 
 
 @onnx_op("Reciprocal", type=floating, numpy=np.reciprocal)
-def reciprocal(x: Value) -> Value:
+def reciprocal(x: Input) -> Value:
     """`1 / x`."""
 
 
@@ -104,7 +104,7 @@ def _(g, y, x):
 
 
 @onnx_op("Sqrt", type=floating, numpy=np.sqrt)
-def sqrt(x: Value) -> Value:
+def sqrt(x: Input) -> Value:
     """The square root."""
 
 
@@ -114,7 +114,7 @@ def _(g, y, x):
 
 
 @onnx_op("Pow", type=broadcast, numpy=np.power, promotes=True)
-def pow(x: Value, exponent: Value) -> Value:
+def pow(x: Input, exponent: Input) -> Value:
     """`x ** exponent`; by the exponent the derivative at x = 0 is 0 where the exponent is not negative."""
 
 
@@ -130,7 +130,7 @@ def _(g, y, x, exponent):
 
 
 @onnx_op("Max", type=broadcast, content=None, numpy=np.maximum, promotes=True)
-def max(*xs: Value) -> Value:
+def max(*xs: Input) -> Value:
     """The elementwise maximum; ties share the derivative evenly."""
 
 
@@ -140,7 +140,7 @@ def _(g, y, *xs):
 
 
 @onnx_op("Min", type=broadcast, numpy=np.minimum, promotes=True)
-def min(*xs: Value) -> Value:
+def min(*xs: Input) -> Value:
     """The elementwise minimum; ties share the derivative evenly."""
 
 
@@ -167,7 +167,7 @@ def _clipped(x, low=None, high=None):
 
 
 @onnx_op("Clip", type=_clipped, weak=True)
-def clip(x: Value, min: Value | None = None, max: Value | None = None) -> Value:
+def clip(x: Input, min: Input | None = None, max: Input | None = None) -> Value:
     """`x` limited to [min, max] (numbers); the derivative passes at the bounds; where min > max the result is max."""
 
 
@@ -189,17 +189,17 @@ def _(g, y, x, low, high):
 
 
 @onnx_op("Floor", type=floating, numpy=np.floor, differentiable=False)
-def floor(x: Value) -> Value:
+def floor(x: Input) -> Value:
     """The largest whole number not above `x`."""
 
 
 @onnx_op("Ceil", type=floating, numpy=np.ceil, differentiable=False)
-def ceil(x: Value) -> Value:
+def ceil(x: Input) -> Value:
     """The smallest whole number not below `x`."""
 
 
 @onnx_op("Round", type=floating, differentiable=False)
-def round(x: Value) -> Value:
+def round(x: Input) -> Value:
     """The nearest whole number, halves to even."""
 
 
@@ -212,7 +212,7 @@ def _cast_content(x, *, to):
 
 
 @onnx_op("Cast", type=_cast_type, content=_cast_content)
-def cast(x: Value, *, to: DType) -> Value:
+def cast(x: Input, *, to: DType) -> Value:
     """`x` with another element type."""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from staticgrad.graph import Array, Value, constant_of
 from staticgrad.ops.kinds import common_dtype, dims_of, same
-from staticgrad.ops.registry import onnx_op, require
+from staticgrad.ops.registry import Input, onnx_op, require
 from staticgrad.types import DType, TensorType, as_dtype, unknown
 
 
@@ -30,7 +30,7 @@ def _filled_content(shape, *, value):
 
 
 @onnx_op("ConstantOfShape", type=_filled, content=_filled_content, differentiable=False)
-def constant_of_shape(shape: Value, *, value: Array) -> Value:
+def constant_of_shape(shape: Input, *, value: Array) -> Value:
     """A tensor of this shape filled with the one element of `value`."""
 
 
@@ -47,7 +47,7 @@ def _ranged(start, limit, delta):
 
 
 @onnx_op("Range", type=_ranged, differentiable=False)
-def range_(start: Value, limit: Value, delta: Value) -> Value:
+def range_(start: Input, limit: Input, delta: Input) -> Value:
     """`start, start + delta, ...` up to but without `limit`."""
 
 
@@ -57,12 +57,12 @@ def _square(x, *, dtype, k):
 
 
 @onnx_op("EyeLike", type=_square, differentiable=False)
-def eye_like(x: Value, *, dtype: DType | None = None, k: int = 0) -> Value:
+def eye_like(x: Input, *, dtype: DType | None = None, k: int = 0) -> Value:
     """A matrix of the shape of `x` with ones on its k-th diagonal."""
 
 
 @onnx_op("Trilu", type=same)
-def trilu(x: Value, k: Value | None = None, *, upper: bool = True) -> Value:
+def trilu(x: Input, k: Input | None = None, *, upper: bool = True) -> Value:
     """The upper (or lower) triangle of the last two axes from the k-th diagonal on, zeros elsewhere."""
 
 
@@ -76,5 +76,5 @@ def _nonzero(x):
 
 
 @onnx_op("NonZero", type=_nonzero, differentiable=False)
-def nonzero(x: Value) -> Value:
+def nonzero(x: Input) -> Value:
     """The positions of the elements that are not zero, one column each."""

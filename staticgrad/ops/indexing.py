@@ -7,7 +7,7 @@ import numpy as np
 from staticgrad.errors import DTypeError, UnsupportedOperatorError
 from staticgrad.graph import Value
 from staticgrad.ops.kinds import common_dtype, dims_of, normal_axis, zeros_like
-from staticgrad.ops.registry import constant, onnx_op, require
+from staticgrad.ops.registry import Input, onnx_op, require
 from staticgrad.ops.shape import transpose, unsqueeze
 from staticgrad.types import DType, TensorType, is_unknown
 
@@ -34,7 +34,7 @@ def _gathered_content(x, indices, *, axis):
 
 
 @onnx_op("Gather", type=_gathered, content=_gathered_content)
-def gather(x: Value, indices: Value, *, axis: int = 0) -> Value:
+def gather(x: Input, indices: Input, *, axis: int = 0) -> Value:
     """The slices of `x` along `axis` at `indices`; negative ones count from the end."""
 
 
@@ -58,13 +58,19 @@ def _gathered_elements(x, indices, *, axis):
     axis = normal_axis(axis, len(x.type.shape))
     require(len(indices.type.shape) == len(x.type.shape), "positions must have the rank of the tensor")
     for i, (n, d) in enumerate(zip(indices.type.shape, x.type.shape, strict=True)):
-        fits = i == axis or n == d or is_unknown(n) or is_unknown(d) or (isinstance(n, int) and isinstance(d, int) and n <= d)
+        fits = (
+            i == axis
+            or n == d
+            or is_unknown(n)
+            or is_unknown(d)
+            or (isinstance(n, int) and isinstance(d, int) and n <= d)
+        )
         require(fits, f"positions have size {n} on axis {i} where the tensor has {d}")
     return TensorType(x.type.dtype, indices.type.shape)
 
 
 @onnx_op("GatherElements", type=_gathered_elements)
-def gather_elements(x: Value, indices: Value, *, axis: int = 0) -> Value:
+def gather_elements(x: Input, indices: Input, *, axis: int = 0) -> Value:
     """For every element of `indices` the element of `x` at that position of `axis`."""
 
 
@@ -80,7 +86,7 @@ def _scattered(x, indices, updates, **_):
 
 
 @onnx_op("ScatterElements", type=_scattered)
-def scatter_elements(x: Value, indices: Value, updates: Value, *, axis: int = 0, reduction: str = "none") -> Value:
+def scatter_elements(x: Input, indices: Input, updates: Input, *, axis: int = 0, reduction: str = "none") -> Value:
     """`x` with `updates` written (or added) at positions `indices` of `axis`; doubled positions only when adding."""
 
 
@@ -103,7 +109,7 @@ def _gathered_nd(x, indices, *, batch_dims):
 
 
 @onnx_op("GatherND", type=_gathered_nd)
-def gather_nd(x: Value, indices: Value, *, batch_dims: int = 0) -> Value:
+def gather_nd(x: Input, indices: Input, *, batch_dims: int = 0) -> Value:
     """The slices of `x` at the positions in the last axis of `indices`."""
 
 
@@ -113,7 +119,7 @@ def _(g, y, x, indices, *, batch_dims):
 
 
 @onnx_op("ScatterND", type=_scattered)
-def scatter_nd(x: Value, indices: Value, updates: Value, *, reduction: str = "none") -> Value:
+def scatter_nd(x: Input, indices: Input, updates: Input, *, reduction: str = "none") -> Value:
     """`x` with slices `updates` written (or added) at `indices`; doubled positions only when adding."""
 
 
@@ -143,7 +149,5 @@ def _one_hot(indices, depth, values, *, axis):
 
 
 @onnx_op("OneHot", type=_one_hot, differentiable=False)
-def one_hot(indices: Value, depth: Value, values: Value, *, axis: int = -1) -> Value:
+def one_hot(indices: Input, depth: Input, values: Input, *, axis: int = -1) -> Value:
     """`values = [off, on]`: on at the position along the new `axis` that the index names, off elsewhere."""
-
-

@@ -129,7 +129,9 @@ def elementwise_content(combine: Any) -> Any:
             size = max(len(left), len(right)) if left and right else 0
             if len(left) not in (1, size) or len(right) not in (1, size):
                 return None
-            pairs = zip(left * size if len(left) == 1 else left, right * size if len(right) == 1 else right, strict=False)
+            pairs = zip(
+                left * size if len(left) == 1 else left, right * size if len(right) == 1 else right, strict=False
+            )
             results = tuple(combine(x, y) for x, y in pairs)
             return None if any(r is None for r in results) else results
         result: Dim | None = combine(a.content, b.content)
@@ -159,6 +161,12 @@ def with_derivative(y: Value, inputs: Sequence[Value], rule: Callable[..., Any])
         )
 
     result: Value = OPERATORS["Identity"].apply((y,), pullback=Pullback(tuple(inputs), pull)).outputs[0]  # type: ignore[attr-defined]
+    return result
+
+
+def without_derivative(x: Value) -> Value:
+    """`x`, through which no derivative flows."""
+    result: Value = OPERATORS["Identity"].apply((x,), pullback=Pullback((), lambda g: ())).outputs[0]  # type: ignore[attr-defined]
     return result
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from staticgrad.errors import ShapeError
 from staticgrad.graph import Value
 from staticgrad.ops.kinds import common_dtype, reshape_like, transposed
-from staticgrad.ops.logic import where
-from staticgrad.ops.registry import onnx_op, require
-from staticgrad.ops.shape import reshape, transpose, unsqueeze
+from staticgrad.ops.registry import Input, onnx_op, require
+from staticgrad.ops.shape import reshape, unsqueeze
 from staticgrad.types import TensorType, broadcast_shapes, is_unknown
 
 
@@ -28,7 +27,7 @@ def _product(a, b):
 
 
 @onnx_op("MatMul", type=_product)
-def matmul(a: Value, b: Value) -> Value:
+def matmul(a: Input, b: Input) -> Value:
     """The matrix product over the last two axes; leading axes broadcast, rank 1 counts as a row or a column."""
 
 
@@ -92,9 +91,9 @@ def _gemm(a, b, c=None, *, alpha, beta, transA, transB):
 
 @onnx_op("Gemm", type=_gemm)
 def gemm(
-    a: Value,
-    b: Value,
-    c: Value | None = None,
+    a: Input,
+    b: Input,
+    c: Input | None = None,
     *,
     alpha: float = 1.0,
     beta: float = 1.0,
@@ -109,5 +108,3 @@ def _(g, y, a, b, c, *, alpha, beta, transA, transB):
     to_a = gemm(b, g, alpha=alpha, transA=transB, transB=True) if transA else gemm(g, b, alpha=alpha, transB=not transB)
     to_b = gemm(g, a, alpha=alpha, transA=True, transB=transA) if transB else gemm(a, g, alpha=alpha, transA=not transA)
     return to_a, to_b, None if c is None else g * beta
-
-

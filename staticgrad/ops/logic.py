@@ -7,52 +7,52 @@ import numpy as np
 from staticgrad.errors import DTypeError
 from staticgrad.graph import Value
 from staticgrad.ops.kinds import common_dtype, compared, full_like, logical
-from staticgrad.ops.registry import onnx_op
+from staticgrad.ops.registry import Input, onnx_op
 from staticgrad.types import DType, TensorType, broadcast_shapes
 
 
 @onnx_op("Equal", type=compared, numpy=np.equal, promotes=True, differentiable=False)
-def equal(a: Value, b: Value) -> Value:
+def equal(a: Input, b: Input) -> Value:
     """`a == b`."""
 
 
 @onnx_op("Less", type=compared, numpy=np.less, promotes=True, differentiable=False)
-def less(a: Value, b: Value) -> Value:
+def less(a: Input, b: Input) -> Value:
     """`a < b`."""
 
 
 @onnx_op("LessOrEqual", type=compared, numpy=np.less_equal, promotes=True, differentiable=False)
-def less_or_equal(a: Value, b: Value) -> Value:
+def less_or_equal(a: Input, b: Input) -> Value:
     """`a <= b`."""
 
 
 @onnx_op("Greater", type=compared, numpy=np.greater, promotes=True, differentiable=False)
-def greater(a: Value, b: Value) -> Value:
+def greater(a: Input, b: Input) -> Value:
     """`a > b`."""
 
 
 @onnx_op("GreaterOrEqual", type=compared, numpy=np.greater_equal, promotes=True, differentiable=False)
-def greater_or_equal(a: Value, b: Value) -> Value:
+def greater_or_equal(a: Input, b: Input) -> Value:
     """`a >= b`."""
 
 
 @onnx_op("And", type=logical, numpy=np.logical_and, differentiable=False)
-def logical_and(a: Value, b: Value) -> Value:
+def logical_and(a: Input, b: Input) -> Value:
     """Whether both hold."""
 
 
 @onnx_op("Or", type=logical, numpy=np.logical_or, differentiable=False)
-def logical_or(a: Value, b: Value) -> Value:
+def logical_or(a: Input, b: Input) -> Value:
     """Whether one or both hold."""
 
 
 @onnx_op("Xor", type=logical, numpy=np.logical_xor, differentiable=False)
-def logical_xor(a: Value, b: Value) -> Value:
+def logical_xor(a: Input, b: Input) -> Value:
     """Whether exactly one holds."""
 
 
 @onnx_op("Not", type=logical, numpy=np.logical_not, differentiable=False)
-def logical_not(x: Value) -> Value:
+def logical_not(x: Input) -> Value:
     """Whether `x` does not hold."""
 
 
@@ -63,12 +63,12 @@ def _tested(x, **_):
 
 
 @onnx_op("IsNaN", type=_tested, differentiable=False)
-def isnan(x: Value) -> Value:
+def isnan(x: Input) -> Value:
     """Whether an element is NaN."""
 
 
 @onnx_op("IsInf", type=_tested, differentiable=False)
-def isinf(x: Value, *, detect_negative: bool = True, detect_positive: bool = True) -> Value:
+def isinf(x: Input, *, detect_negative: bool = True, detect_positive: bool = True) -> Value:
     """Whether an element is infinite."""
 
 
@@ -80,7 +80,7 @@ def _chosen(condition, x, y):
 
 
 @onnx_op("Where", type=_chosen, numpy=np.where, weak=True)
-def where(condition: Value, x: Value, y: Value) -> Value:
+def where(condition: Input, x: Input, y: Input) -> Value:
     """`x` where the condition holds, else `y`; all three broadcast."""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.kinds import floating
-from staticgrad.ops.registry import onnx_op
+from staticgrad.ops.registry import Input, onnx_op
 
 
 def _root(x):
@@ -17,7 +17,7 @@ def _root(x):
 
 
 @onnx_op("Exp", type=floating, numpy=np.exp)
-def exp(x: Value) -> Value:
+def exp(x: Input) -> Value:
     """`e ** x`."""
 
 
@@ -27,7 +27,7 @@ def _(g, y, x):
 
 
 @onnx_op("Log", type=floating, numpy=np.log)
-def log(x: Value) -> Value:
+def log(x: Input) -> Value:
     """The natural logarithm."""
 
 
@@ -37,7 +37,7 @@ def _(g, y, x):
 
 
 @onnx_op("Erf", type=floating)
-def erf(x: Value) -> Value:
+def erf(x: Input) -> Value:
     """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
 
 
@@ -47,7 +47,7 @@ def _(g, y, x):
 
 
 @onnx_op("Sin", type=floating)
-def sin(x: Value) -> Value:
+def sin(x: Input) -> Value:
     """The sine of `x` in radians."""
 
 
@@ -57,7 +57,7 @@ def _(g, y, x):
 
 
 @onnx_op("Cos", type=floating)
-def cos(x: Value) -> Value:
+def cos(x: Input) -> Value:
     """The cosine of `x` in radians."""
 
 
@@ -67,7 +67,7 @@ def _(g, y, x):
 
 
 @onnx_op("Tan", type=floating)
-def tan(x: Value) -> Value:
+def tan(x: Input) -> Value:
     """The tangent of `x` in radians."""
 
 
@@ -77,7 +77,7 @@ def _(g, y, x):
 
 
 @onnx_op("Asin", type=floating)
-def asin(x: Value) -> Value:
+def asin(x: Input) -> Value:
     """The inverse sine, in radians."""
 
 
@@ -87,7 +87,7 @@ def _(g, y, x):
 
 
 @onnx_op("Acos", type=floating)
-def acos(x: Value) -> Value:
+def acos(x: Input) -> Value:
     """The inverse cosine, in radians."""
 
 
@@ -97,7 +97,7 @@ def _(g, y, x):
 
 
 @onnx_op("Atan", type=floating)
-def atan(x: Value) -> Value:
+def atan(x: Input) -> Value:
     """The inverse tangent, in radians."""
 
 
@@ -107,7 +107,7 @@ def _(g, y, x):
 
 
 @onnx_op("Sinh", type=floating)
-def sinh(x: Value) -> Value:
+def sinh(x: Input) -> Value:
     """The hyperbolic sine."""
 
 
@@ -117,7 +117,7 @@ def _(g, y, x):
 
 
 @onnx_op("Cosh", type=floating)
-def cosh(x: Value) -> Value:
+def cosh(x: Input) -> Value:
     """The hyperbolic cosine."""
 
 
@@ -127,7 +127,7 @@ def _(g, y, x):
 
 
 @onnx_op("Tanh", type=floating, numpy=np.tanh)
-def tanh(x: Value) -> Value:
+def tanh(x: Input) -> Value:
     """The hyperbolic tangent."""
 
 
@@ -137,7 +137,7 @@ def _(g, y, x):
 
 
 @onnx_op("Asinh", type=floating)
-def asinh(x: Value) -> Value:
+def asinh(x: Input) -> Value:
     """The inverse hyperbolic sine."""
 
 
@@ -147,7 +147,7 @@ def _(g, y, x):
 
 
 @onnx_op("Acosh", type=floating)
-def acosh(x: Value) -> Value:
+def acosh(x: Input) -> Value:
     """The inverse hyperbolic cosine."""
 
 
@@ -157,7 +157,7 @@ def _(g, y, x):
 
 
 @onnx_op("Atanh", type=floating)
-def atanh(x: Value) -> Value:
+def atanh(x: Input) -> Value:
     """The inverse hyperbolic tangent."""
 
 

@@ -11,7 +11,7 @@ from staticgrad.ops.arithmetic import sign
 from staticgrad.ops.kinds import floating, known_axes, normal_axis, ratio_of_sizes, reduced, shape_of
 from staticgrad.ops.logic import equal, isinf, where
 from staticgrad.ops.math import exp
-from staticgrad.ops.registry import constant, onnx_op, require
+from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.types import DType, TensorType
 
 
@@ -29,11 +29,9 @@ def _floating_reduced(x, axes=None, **attributes):
     return reduced(x, axes, **attributes)
 
 
-
-
 @onnx_op("ReduceSum", type=reduced)
 def reduce_sum(
-    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
 ) -> Value:
     """The sum over `axes` (all without them)."""
 
@@ -45,7 +43,7 @@ def _(g, y, x, axes, **how):
 
 @onnx_op("ReduceMean", type=_floating_reduced)
 def reduce_mean(
-    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
 ) -> Value:
     """The mean over `axes` (all without them)."""
 
@@ -58,7 +56,7 @@ def _(g, y, x, axes, **how):
 
 @onnx_op("ReduceMax", type=reduced)
 def reduce_max(
-    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
 ) -> Value:
     """The maximum over `axes` (all without them); ties share the derivative evenly."""
 
@@ -70,7 +68,7 @@ def _(g, y, x, axes, **how):
 
 @onnx_op("ReduceMin", type=reduced)
 def reduce_min(
-    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
 ) -> Value:
     """The minimum over `axes` (all without them); ties share the derivative evenly."""
 
@@ -88,7 +86,7 @@ def _to_extremes(g, y, x, axes, how):
 
 @onnx_op("ReduceLogSumExp", type=_floating_reduced)
 def reduce_log_sum_exp(
-    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
 ) -> Value:
     """`log(sum(exp(x)))` over `axes` (all without them), without overflow."""
 
@@ -102,7 +100,7 @@ def _(g, y, x, axes, **how):
 
 @onnx_op("ReduceL1", type=_floating_reduced)
 def reduce_l1(
-    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
 ) -> Value:
     """The sum of absolute values over `axes` (all without them)."""
 
@@ -114,7 +112,7 @@ def _(g, y, x, axes, **how):
 
 @onnx_op("ReduceL2", type=_floating_reduced)
 def reduce_l2(
-    x: Value, axes: Value | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
 ) -> Value:
     """The Euclidean length over `axes` (all without them); the derivative at length 0 is 0."""
 
@@ -135,12 +133,12 @@ def _index_type(x, *, axis, keepdims, select_last_index):
 
 
 @onnx_op("ArgMax", type=_index_type, differentiable=False)
-def arg_max(x: Value, *, axis: int = 0, keepdims: bool = True, select_last_index: bool = False) -> Value:
+def arg_max(x: Input, *, axis: int = 0, keepdims: bool = True, select_last_index: bool = False) -> Value:
     """Where the maximum along `axis` stands first (or last)."""
 
 
 @onnx_op("ArgMin", type=_index_type, differentiable=False)
-def arg_min(x: Value, *, axis: int = 0, keepdims: bool = True, select_last_index: bool = False) -> Value:
+def arg_min(x: Input, *, axis: int = 0, keepdims: bool = True, select_last_index: bool = False) -> Value:
     """Where the minimum along `axis` stands first (or last)."""
 
 
@@ -151,7 +149,7 @@ def _cumulated(x, axis, **_):
 
 
 @onnx_op("CumSum", type=_cumulated)
-def cumsum(x: Value, axis: Value, *, exclusive: bool = False, reverse: bool = False) -> Value:
+def cumsum(x: Input, axis: Input, *, exclusive: bool = False, reverse: bool = False) -> Value:
     """Running sums along `axis`."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -20,7 +20,9 @@ R = TypeVar("R")
 Types = TensorType | tuple[TensorType, ...]
 TypeRule = Callable[..., Types]
 Rule = Callable[..., Any]
-Literal = float | int | bool | np.generic | Array | list[Any] | tuple[Any, ...]
+Literal = float | int | bool | np.generic | Array | Sequence[Any]
+Input = Value | Literal
+"""What may be passed to an operator: a value, or numbers that become a literal."""
 
 
 class Operator(Generic[P, R]):
@@ -58,7 +60,9 @@ class Operator(Generic[P, R]):
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.input_names = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.required = sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
-        attributes = {p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        attributes = {
+            p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY
+        }
         self.attributes: Mapping[str, Any] = MappingProxyType(attributes)
         self.required_attributes = frozenset(
             p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty
@@ -99,12 +103,11 @@ class Operator(Generic[P, R]):
             attributes = self.attributes
         if types is None:
             try:
-                types = self.type_rule(*inputs, **attributes)
+                found = self.type_rule(*inputs, **attributes)
             except StaticgradError as error:
                 raise type(error)(f"{error}; in {self.describe(inputs, attributes)} ({source_line()})") from None
-            if type(types) is TensorType:
-                types = (types,)
-        node = Node(self, inputs, attributes, types, source, pullback)  # type: ignore[arg-type]
+            types = (found,) if isinstance(found, TensorType) else found
+        node = Node(self, inputs, attributes, types, source, pullback)
         if self.content is not None and node.outputs[0].type.dtype.is_integer:
             node.outputs[0].content = self.content(*inputs, **attributes)
         return node

@@ -21,7 +21,7 @@ from staticgrad.ops.kinds import (
     subtract_dims,
     zeros_like,
 )
-from staticgrad.ops.registry import constant, onnx_op, require
+from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.types import (
     Dim,
     DType,
@@ -37,7 +37,7 @@ from staticgrad.types import (
 
 
 @onnx_op("Identity", type=same, content=lambda x: x.content)
-def identity(x: Value) -> Value:
+def identity(x: Input) -> Value:
     """`x` itself."""
 
 
@@ -56,7 +56,7 @@ def _shape_content(x: Value, *, start: int = 0, end: int | None = None) -> Conte
     content=_shape_content,
     differentiable=False,
 )
-def shape(x: Value, *, start: int = 0, end: int | None = None) -> Value:
+def shape(x: Input, *, start: int = 0, end: int | None = None) -> Value:
     """The dimensions of `x` as an int64 tensor."""
 
 
@@ -66,7 +66,7 @@ def shape(x: Value, *, start: int = 0, end: int | None = None) -> Value:
     content=lambda x: count_elements(x.type.shape),
     differentiable=False,
 )
-def size(x: Value) -> Value:
+def size(x: Input) -> Value:
     """The number of elements of `x`."""
 
 
@@ -97,7 +97,7 @@ def _list(dims: Any) -> str:
 
 
 @onnx_op("Reshape", type=_reshaped, content=lambda x, shape, *, allowzero: _relisted(x, shape))
-def reshape(x: Value, shape: Value, *, allowzero: bool = False) -> Value:
+def reshape(x: Input, shape: Input, *, allowzero: bool = False) -> Value:
     """The same elements in another shape; one dimension may be -1, and 0 copies (not with `allowzero`)."""
 
 
@@ -121,7 +121,7 @@ def _transposed(x, *, perm):
 
 
 @onnx_op("Transpose", type=_transposed)
-def transpose(x: Value, *, perm: tuple[int, ...] | None = None) -> Value:
+def transpose(x: Input, *, perm: tuple[int, ...] | None = None) -> Value:
     """`x` with its axes in the order `perm` (reversed without it)."""
 
 
@@ -146,7 +146,7 @@ def _squeezed(x, axes=None):
     type=_squeezed,
     content=lambda x, axes: x.content[0] if isinstance(x.content, tuple) and len(x.content) == 1 else None,
 )
-def squeeze(x: Value, axes: Value | None = None) -> Value:
+def squeeze(x: Input, axes: Input | None = None) -> Value:
     """`x` without the `axes`, which have size 1."""
 
 
@@ -171,7 +171,7 @@ def _unsqueezed(x, axes):
     type=_unsqueezed,
     content=lambda x, axes: dims_of(x.content) if not isinstance(x.content, tuple) else None,
 )
-def unsqueeze(x: Value, axes: Value) -> Value:
+def unsqueeze(x: Input, axes: Input) -> Value:
     """`x` with new axes of size 1 at the positions `axes` of the result."""
 
 
@@ -190,7 +190,7 @@ def _expanded(x, shape):
 
 
 @onnx_op("Expand", type=_expanded)
-def expand(x: Value, shape: Value) -> Value:
+def expand(x: Input, shape: Input) -> Value:
     """`x` repeated to the common shape of itself and `shape`."""
 
 
@@ -204,13 +204,11 @@ def _tiled(x, repeats):
     require(repeats.type.shape == (len(x.type.shape),), "repeats must hold one number for each axis")
     if factors is None:
         return TensorType(x.type.dtype, tuple(unknown() for _ in x.type.shape))
-    return TensorType(
-        x.type.dtype, tuple(multiply_dims(d, f) for d, f in zip(x.type.shape, factors, strict=True))
-    )
+    return TensorType(x.type.dtype, tuple(multiply_dims(d, f) for d, f in zip(x.type.shape, factors, strict=True)))
 
 
 @onnx_op("Tile", type=_tiled)
-def tile(x: Value, repeats: Value) -> Value:
+def tile(x: Input, repeats: Input) -> Value:
     """`x` laid beside itself `repeats[i]` times along axis i."""
 
 
@@ -220,8 +218,12 @@ def _(g, y, x, repeats):
     rank = len(x.type.shape)
     pairs = OPERATORS["Unsqueeze"](repeats, [1]), OPERATORS["Unsqueeze"](shape_of(x), [1])
     split = reshape(concat(*pairs, axis=1), [-1]) if rank else constant(np.zeros(0, np.int64))
-    node = reshape.apply((g, split), {"allowzero": False}, (TensorType(g.type.dtype, tuple(unknown() for _ in range(2 * rank))),))
-    total = OPERATORS["ReduceSum"](node.outputs[0], list(range(0, 2 * rank, 2)), keepdims=False, noop_with_empty_axes=True)
+    node = reshape.apply(
+        (g, split), {"allowzero": False}, (TensorType(g.type.dtype, tuple(unknown() for _ in range(2 * rank))),)
+    )
+    total = OPERATORS["ReduceSum"](
+        node.outputs[0], list(range(0, 2 * rank, 2)), keepdims=False, noop_with_empty_axes=True
+    )
     return reshape_like(total, x), None
 
 
@@ -250,7 +252,7 @@ def _concatenated_content(*xs, axis):
 
 
 @onnx_op("Concat", type=_concatenated, content=_concatenated_content)
-def concat(*xs: Value, axis: int) -> Value:
+def concat(*xs: Input, axis: int) -> Value:
     """`xs` one behind the other along `axis`."""
 
 
@@ -289,9 +291,7 @@ def _split(x, split=None, *, axis, num_outputs):
 
 
 @onnx_op("Split", type=_split)
-def split(
-    x: Value, split: Value | None = None, *, axis: int = 0, num_outputs: int | None = None
-) -> tuple[Value, ...]:
+def split(x: Input, split: Input | None = None, *, axis: int = 0, num_outputs: int | None = None) -> tuple[Value, ...]:
     """`x` cut along `axis` into parts of the sizes `split`, or into `num_outputs` even ones."""
 
 
@@ -340,7 +340,8 @@ def _sliced(x, starts, ends, axes=None, steps=None):
     if ranges is None:
         chosen = known_axes(axes, rank) if axes is not None else None
         return TensorType(
-            x.type.dtype, tuple(d if chosen is not None and i not in chosen else unknown() for i, d in enumerate(x.type.shape))
+            x.type.dtype,
+            tuple(d if chosen is not None and i not in chosen else unknown() for i, d in enumerate(x.type.shape)),
         )
     return TensorType(
         x.type.dtype, tuple(_slice_length(d, *ranges[i]) if i in ranges else d for i, d in enumerate(x.type.shape))
@@ -356,7 +357,7 @@ def _sliced_content(x, starts, ends, axes=None, steps=None):
 
 
 @onnx_op("Slice", type=_sliced, content=_sliced_content)
-def slice_(x: Value, starts: Value, ends: Value, axes: Value | None = None, steps: Value | None = None) -> Value:
+def slice_(x: Input, starts: Input, ends: Input, axes: Input | None = None, steps: Input | None = None) -> Value:
     """`x[start:end:step]` along each of `axes` (the first ones without it)."""
 
 
@@ -371,8 +372,10 @@ def _(g, y, x, starts, ends, axes, steps):
     if axes is not None and chosen is None:
         raise UnsupportedOperatorError("Slice with axes that are computed has no gradient; give them as literals")
     for number, axis in enumerate(chosen):
-        pick = (starts, ends, steps) if len(chosen) == 1 else tuple(
-            None if v is None else slice_(v, [number], [number + 1]) for v in (starts, ends, steps)
+        pick = (
+            (starts, ends, steps)
+            if len(chosen) == 1
+            else tuple(None if v is None else slice_(v, [number], [number + 1]) for v in (starts, ends, steps))
         )
         length = squeeze(shape(x, start=axis, end=axis + 1), [0])
         numbers = OPERATORS["Range"](0, length, 1)
@@ -445,7 +448,7 @@ def _padded(x, pads, value=None, axes=None, *, mode):
 
 @onnx_op("Pad", type=_padded)
 def pad(
-    x: Value, pads: Value, value: Value | None = None, axes: Value | None = None, *, mode: str = "constant"
+    x: Input, pads: Input, value: Input | None = None, axes: Input | None = None, *, mode: str = "constant"
 ) -> Value:
     """`x` with `pads[i]` elements `value` (0) before and `pads[i + rank]` behind along axis i; negative ones cut off."""
 

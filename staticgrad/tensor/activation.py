@@ -28,7 +28,7 @@ def hardtanh(x: Value, min_val: float = -1.0, max_val: float = 1.0) -> Value:
     """`x` limited to [min_val, max_val]; the derivative at both corners is 0."""
 
     def rule(g: Value, y: Value, x: Value) -> Value:
-        return ops.where(ops.logical_and(ops.greater(x, min_val), ops.less(x, max_val)), g, 0)  # type: ignore[arg-type]
+        return ops.where(ops.logical_and(ops.greater(x, min_val), ops.less(x, max_val)), g, 0)
 
     return with_derivative(clamp(x, min_val, max_val), [x], rule)
 
@@ -119,7 +119,7 @@ def softplus(x: Value, beta: float = 1.0, threshold: float = 20.0) -> Value:
     # Beyond the threshold log(1 + exp(x)) is x to the last bit of float32 at its default of 20.
     if threshold == 20.0 and x.type.dtype is not DType.float64:
         return y
-    return ops.where(ops.greater(scaled, threshold), x, y)  # type: ignore[arg-type]
+    return ops.where(ops.greater(scaled, threshold), x, y)
 
 
 @function
@@ -132,11 +132,11 @@ def softsign(x: Value) -> Value:
 def softshrink(x: Value, lambd: float = 0.5) -> Value:
     """`x` moved towards 0 by `lambd`, and 0 where it is nearer than that."""
     x = floating(x)
-    return ops.where(ops.greater(x, lambd), x - lambd, ops.where(ops.less(x, -lambd), x + lambd, 0))  # type: ignore[arg-type]
+    return ops.where(ops.greater(x, lambd), x - lambd, ops.where(ops.less(x, -lambd), x + lambd, 0))
 
 
 @function
 def hardshrink(x: Value, lambd: float = 0.5) -> Value:
     """`x`, and 0 where it is within `lambd` of 0."""
     x = floating(x)
-    return ops.where(ops.greater(ops.abs(x), lambd), x, 0)  # type: ignore[arg-type]
+    return ops.where(ops.greater(ops.abs(x), lambd), x, 0)

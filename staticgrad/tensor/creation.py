@@ -33,11 +33,11 @@ def full(size: Any, fill_value: float, dtype: object = None) -> Value:
     """One number, repeated to this shape."""
     sizes = sizes_given((size,))
     if not all(isinstance(s, int) and s >= 0 for s in sizes):
-        raise ShapeError(f"sizes must be ints of 0 or more, {sizes} came; see zeros_like for dynamic ones ({source_line()})")
+        raise ShapeError(
+            f"sizes must be ints of 0 or more, {sizes} came; see zeros_like for dynamic ones ({source_line()})"
+        )
     target = as_dtype(dtype if dtype is not None else bool if isinstance(fill_value, bool) else type(fill_value))
-    return ops.constant_of_shape(
-        constant(np.array(sizes, np.int64)), value=np.full(1, fill_value, target.numpy)
-    )
+    return ops.constant_of_shape(constant(np.array(sizes, np.int64)), value=np.full(1, fill_value, target.numpy))
 
 
 @function

@@ -25,7 +25,7 @@ def function(implementation: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(implementation)
     def dispatched(*args: P.args, **kwargs: P.kwargs) -> R:
         if args and type(args[0]) is Value and not kwargs:
-            return implementation(*args)
+            return implementation(*args, **kwargs)
         if _any_eager(args) or _any_eager(kwargs.values()):
             result: R = getattr(eager.functions, name)(*args, **kwargs)
             return result

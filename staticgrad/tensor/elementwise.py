@@ -7,7 +7,7 @@ import math
 from staticgrad import ops
 from staticgrad.errors import DeclarationError
 from staticgrad.graph import Value, source_line
-from staticgrad.ops.kinds import with_derivative
+from staticgrad.ops.kinds import with_derivative, without_derivative
 from staticgrad.ops.registry import literal, promote
 from staticgrad.tensor.dispatch import function
 from staticgrad.types import DType
@@ -217,28 +217,28 @@ def round(x: Value) -> Value:
 @function
 def add(x: Operand, other: Operand, alpha: float = 1) -> Value:
     """`x + alpha * other`."""
-    return ops.add(x, other if alpha == 1 else ops.mul(value(other), alpha))  # type: ignore[arg-type]
+    return ops.add(x, other if alpha == 1 else ops.mul(value(other), alpha))
 
 
 @function
 def sub(x: Operand, other: Operand, alpha: float = 1) -> Value:
     """`x - alpha * other`."""
-    return ops.sub(x, other if alpha == 1 else ops.mul(value(other), alpha))  # type: ignore[arg-type]
+    return ops.sub(x, other if alpha == 1 else ops.mul(value(other), alpha))
 
 
 @function
 def mul(x: Operand, other: Operand) -> Value:
     """`x * other`."""
-    return ops.mul(x, other)  # type: ignore[arg-type]
+    return ops.mul(x, other)
 
 
 @function
 def div(x: Operand, other: Operand) -> Value:
     """`x / other`; the quotient of integers is floating."""
     if isinstance(x, Value) and x.type.dtype.is_float:
-        return ops.div(x, other)  # type: ignore[arg-type]
+        return ops.div(x, other)
     if isinstance(other, Value) and other.type.dtype.is_float:
-        return ops.div(x, other)  # type: ignore[arg-type]
+        return ops.div(x, other)
     return ops.div(floating(x), floating(other))
 
 
@@ -282,19 +282,19 @@ def pow(x: Operand, exponent: Operand) -> Value:
             return ops.sqrt(floating(x))
         if exponent < 0 or isinstance(exponent, float):
             x = floating(x)
-    return ops.pow(x, exponent)  # type: ignore[arg-type]
+    return ops.pow(x, exponent)
 
 
 @function
 def maximum(x: Operand, other: Operand) -> Value:
     """The larger of two elements; ties share the derivative evenly."""
-    return ops.max(x, other)  # type: ignore[arg-type]
+    return ops.max(x, other)
 
 
 @function
 def minimum(x: Operand, other: Operand) -> Value:
     """The smaller of two elements; ties share the derivative evenly."""
-    return ops.min(x, other)  # type: ignore[arg-type]
+    return ops.min(x, other)
 
 
 @function
@@ -305,7 +305,7 @@ def clamp(x: Value, min: Operand | None = None, max: Operand | None = None) -> V
     if not isinstance(min, Value) and not isinstance(max, Value):
         if not x.type.dtype.is_float and any(isinstance(b, float) for b in (min, max)):
             x = floating(x)
-        return ops.clip(x, min, max)  # type: ignore[arg-type]
+        return ops.clip(x, min, max)
     if min is not None:
         x, low = promote(_operands(x, min))
         x = ops.where(ops.less(x, low), low, x)
@@ -325,7 +325,7 @@ def where(condition: Value, x: Operand, other: Operand) -> Value:
 @function
 def masked_fill(x: Value, mask: Value, number: Operand) -> Value:
     """`x` with `number` where `mask` holds."""
-    return ops.where(mask, number, x)  # type: ignore[arg-type]
+    return ops.where(mask, number, x)
 
 
 @function
@@ -337,37 +337,37 @@ def lerp(x: Value, end: Value, weight: Operand) -> Value:
 @function
 def eq(x: Operand, other: Operand) -> Value:
     """`x == other`."""
-    return ops.equal(x, other)  # type: ignore[arg-type]
+    return ops.equal(x, other)
 
 
 @function
 def ne(x: Operand, other: Operand) -> Value:
     """`x != other`."""
-    return ops.logical_not(ops.equal(x, other))  # type: ignore[arg-type]
+    return ops.logical_not(ops.equal(x, other))
 
 
 @function
 def lt(x: Operand, other: Operand) -> Value:
     """`x < other`."""
-    return ops.less(x, other)  # type: ignore[arg-type]
+    return ops.less(x, other)
 
 
 @function
 def le(x: Operand, other: Operand) -> Value:
     """`x <= other`."""
-    return ops.less_or_equal(x, other)  # type: ignore[arg-type]
+    return ops.less_or_equal(x, other)
 
 
 @function
 def gt(x: Operand, other: Operand) -> Value:
     """`x > other`."""
-    return ops.greater(x, other)  # type: ignore[arg-type]
+    return ops.greater(x, other)
 
 
 @function
 def ge(x: Operand, other: Operand) -> Value:
     """`x >= other`."""
-    return ops.greater_or_equal(x, other)  # type: ignore[arg-type]
+    return ops.greater_or_equal(x, other)
 
 
 @function
@@ -415,3 +415,9 @@ def isinf(x: Value) -> Value:
 def isfinite(x: Value) -> Value:
     """Whether an element is neither infinite nor NaN."""
     return ops.logical_not(ops.logical_or(ops.isnan(x), ops.isinf(x)))
+
+
+@function
+def detach(x: Value) -> Value:
+    """The same value, through which no derivative flows."""
+    return without_derivative(x)

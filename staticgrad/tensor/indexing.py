@@ -10,6 +10,7 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.errors import DTypeError, ShapeError, UnsupportedOperatorError
 from staticgrad.graph import Value, constant_of, source_line
+from staticgrad.ops.kinds import without_derivative
 from staticgrad.ops.registry import constant, literal
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.shape import axis_of
@@ -66,7 +67,9 @@ def getitem(x: Value, index: Any) -> Value:
                 f"ints beside several index arrays in one pair of brackets; index twice ({source_line()})"
             )
         result = _taken(x, arrays)
-        shift = {a: a + (len(next(iter(arrays.values())).type.shape) - 1 if a > next(iter(arrays)) else 0) for a in dropped}
+        shift = {
+            a: a + (len(next(iter(arrays.values())).type.shape) - 1 if a > next(iter(arrays)) else 0) for a in dropped
+        }
         return ops.squeeze(result, sorted(shift.values())) if dropped else result
     if dropped:
         x = ops.squeeze(x, dropped)
@@ -116,7 +119,9 @@ def _positions(item: Any, x: Value, axis: int) -> Value:
     try:
         value = item if isinstance(item, Value) else literal(item)
     except DTypeError:
-        raise DTypeError(f"{item!r:.60} is not an index; ints, slices, None, ... and integer arrays are ({source_line()})") from None
+        raise DTypeError(
+            f"{item!r:.60} is not an index; ints, slices, None, ... and integer arrays are ({source_line()})"
+        ) from None
     if value.type.dtype is DType.bool:
         raise UnsupportedOperatorError(
             f"a boolean index has a size that only the run knows; use sg.where or a product with the mask ({source_line()})"
@@ -141,7 +146,9 @@ def _taken(x: Value, arrays: dict[int, Value]) -> Value:
     for other in list(arrays.values())[1:]:
         zero = ops.add(zero, ops.mul(other, 0))
     zero = ops.mul(zero, 0)
-    stacked = ops.concat(*[ops.unsqueeze(ops.cast(ops.add(a, zero), to=DType.int64), [-1]) for a in arrays.values()], axis=-1)
+    stacked = ops.concat(
+        *[ops.unsqueeze(ops.cast(ops.add(a, zero), to=DType.int64), [-1]) for a in arrays.values()], axis=-1
+    )
     found = ops.gather_nd(ops.transpose(x, perm=(*axes, *rest)), stacked)
     if axes != list(range(axes[0], axes[-1] + 1)):
         return found
@@ -176,20 +183,21 @@ def embedding(input: Value, weight: Value, padding_idx: int | None = None) -> Va
         return rows
     if padding_idx < 0:
         if not isinstance(weight.type.shape[0], int):
-            raise ShapeError(f"a negative padding_idx needs a known number of rows, {weight.type} came ({source_line()})")
+            raise ShapeError(
+                f"a negative padding_idx needs a known number of rows, {weight.type} came ({source_line()})"
+            )
         padding_idx += weight.type.shape[0]
     padding = ops.unsqueeze(ops.equal(input, padding_idx), [-1])
-    from staticgrad.graph import Pullback
-
-    frozen = ops.identity.apply((rows,), pullback=Pullback((), lambda g: ())).outputs[0]
-    return ops.where(padding, frozen, rows)
+    return ops.where(padding, without_derivative(rows), rows)
 
 
 @function
 def one_hot(x: Value, num_classes: int) -> Value:
     """A new last dimension of `num_classes` with 1 where the class is, 0 elsewhere; int64."""
     if not isinstance(num_classes, int) or num_classes <= 0:
-        raise ShapeError(f"one_hot needs the number of classes as a positive int, {num_classes!r} came ({source_line()})")
+        raise ShapeError(
+            f"one_hot needs the number of classes as a positive int, {num_classes!r} came ({source_line()})"
+        )
     if not x.type.dtype.is_integer:
         raise DTypeError(f"one_hot needs integers, {x.type} came; cast with x.long() ({source_line()})")
     return ops.one_hot(x, constant(np.array(num_classes)), constant(np.array([0, 1], np.int64)))

@@ -111,16 +111,16 @@ def _class_loss(
             f"class indices have the shape of the input without its classes, input: {log_probability.type} and target: "
             f"{target.type} came ({source_line()})"
         )
-    valid = ops.logical_not(ops.equal(target, ignore_index))  # type: ignore[arg-type]
-    safe = ops.where(valid, target, 0)  # type: ignore[arg-type]
+    valid = ops.logical_not(ops.equal(target, ignore_index))
+    safe = ops.where(valid, target, 0)
     picked = ops.gather_elements(log_probability, ops.unsqueeze(safe, [axis]), axis=axis)
     each = ops.neg(ops.squeeze(picked, [axis]))
     counted = ops.cast(valid, to=log_probability.type.dtype)
     scale = counted if weight is None else counted * ops.gather(weight, safe)
-    each = ops.where(valid, each, 0) * scale  # type: ignore[arg-type]
+    each = ops.where(valid, each, 0) * scale
     if label_smoothing:
         weighted = log_probability if weight is None else log_probability * _along(weight, axis, len(shape))
-        smooth = ops.where(valid, ops.neg(reductions.sum(weighted, axis)), 0)  # type: ignore[arg-type]
+        smooth = ops.where(valid, ops.neg(reductions.sum(weighted, axis)), 0)
         classes = ratio_of_sizes(log_probability, each)
         each = each * (1 - label_smoothing) + smooth * (label_smoothing / classes)
     if reduction != "mean":
@@ -148,5 +148,3 @@ def binary_cross_entropy_with_logits(
         tail = tail * (1 + (pos_weight - 1) * target)
     each = (1 - target) * input + tail
     return reduced(each if weight is None else each * weight, reduction)
-
-

@@ -95,7 +95,14 @@ def flatten(x: Value, start_dim: int = 0, end_dim: int = -1) -> Value:
     merged = count_elements(shape[start : end + 1])
     outer: list[Dim] = [*shape[:start], *shape[end + 1 :]]
     if isinstance(merged, int) and sum(not isinstance(d, int) for d in outer) == 1 and 0 not in outer and merged:
-        return ops.reshape(x, [*(d if isinstance(d, int) else -1 for d in shape[:start]), merged, *(d if isinstance(d, int) else -1 for d in shape[end + 1 :])])
+        return ops.reshape(
+            x,
+            [
+                *(d if isinstance(d, int) else -1 for d in shape[:start]),
+                merged,
+                *(d if isinstance(d, int) else -1 for d in shape[end + 1 :]),
+            ],
+        )
     if isinstance(merged, int) and all(isinstance(d, int) for d in outer):
         return ops.reshape(x, [*shape[:start], merged, *shape[end + 1 :]], allowzero=True)
     sizes = [ops.shape(x, start=0, end=start), constant(np.array([-1])), ops.shape(x, start=end + 1)]
@@ -175,7 +182,9 @@ def expand(x: Value, *sizes: Any) -> Value:
         raise ShapeError(f"{x.type} cannot be expanded to {wanted} ({source_line()})")
     for size, dim in zip(wanted[lead:], x.type.shape, strict=True):
         if isinstance(size, int) and isinstance(dim, int) and size not in (-1, dim) and dim != 1:
-            raise ShapeError(f"{x.type} cannot be expanded to {wanted}: {dim} is neither 1 nor {size} ({source_line()})")
+            raise ShapeError(
+                f"{x.type} cannot be expanded to {wanted}: {dim} is neither 1 nor {size} ({source_line()})"
+            )
     return ops.expand(x, extent([1 if s == -1 else s for s in wanted], x))
 
 
@@ -228,7 +237,9 @@ def split(x: Value, split_size_or_sections: int | Sequence[int], dim: int = 0) -
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if not isinstance(length, int):
-            raise ShapeError(f"split needs a known size of dimension {dim} of {x.type}; give the sizes ({source_line()})")
+            raise ShapeError(
+                f"split needs a known size of dimension {dim} of {x.type}; give the sizes ({source_line()})"
+            )
         if size <= 0:
             raise ShapeError(f"split needs a positive size, {size} came ({source_line()})")
         sizes = [min(size, length - start) for start in range(0, length, size)] or [0]
@@ -285,5 +296,3 @@ def tril(x: Value, diagonal: int = 0) -> Value:
 def triu(x: Value, diagonal: int = 0) -> Value:
     """The upper triangle of the last two dimensions from the diagonal on, zeros below."""
     return ops.trilu(x, diagonal, upper=True)
-
-

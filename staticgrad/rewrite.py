@@ -1,0 +1,182 @@
+"""The engine of all graph rewriting: a rebuild that interns equal nodes, folds literals and applies equations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+
+from staticgrad.graph import Graph, Leaf, Node, Value, collection_paused, constant_of, rewriting
+from staticgrad.ops.registry import Operator, constant
+
+Equation = Callable[[Node], Value | None]
+"""Left side in, right side out: a value equal to the node's first output, or None where the equation does not apply."""
+
+Trace = Callable[[str], Any]
+
+_FOLD_LIMIT = 4096
+_INTERN_LIMIT = 1024
+
+
+def _is_deterministic(name: str) -> bool:
+    schema: Any = onnx.defs.get_schema(name, 26)
+    return bool(schema.node_determinism == schema.NodeDeterminism.Deterministic)
+
+
+class Rebuild:
+    """One sweep over a graph. Equal nodes become one, nodes of literals become literals, what no output needs is gone."""
+
+    def __init__(self, equations: Mapping[str, Sequence[Equation]], trace: Trace | None = None) -> None:
+        self.equations = equations
+        self.trace = trace
+        self.interned: dict[Any, Node] = {}
+        self.canonical: dict[Node, tuple[Value, ...]] = {}
+        self.deterministic: dict[str, bool] = {}
+
+    def graph(self, graph: Graph) -> Graph:
+        """The rebuilt graph; inputs and the names of outputs stay."""
+        with collection_paused():
+            for value in graph.inputs.values():
+                self.canonical[value.node] = value.node.outputs
+            for node in graph.nodes:
+                self.canonical[node] = self._place(node)
+            outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
+            return Graph(graph.name, graph.inputs, outputs)
+
+    def _lookup(self, value: Value) -> Value:
+        return self.canonical[value.node][value.index]
+
+    def _place(self, node: Node) -> tuple[Value, ...]:
+        """The canonical outputs for a node whose inputs have been placed."""
+        if isinstance(node, Leaf):
+            return node.outputs
+        canonical = self.canonical
+        changed = False
+        inputs: list[Value | None] = []
+        for value in node.inputs:
+            if value is None:
+                inputs.append(None)
+                continue
+            placed = canonical[value.node][value.index]
+            changed = changed or placed is not value
+            inputs.append(placed)
+        if changed or node.pullback is not None:
+            node = _with_inputs(node, tuple(inputs))
+        folded = self._folded(node)
+        if folded is not None:
+            return self._interned(folded.node) or folded.node.outputs
+        known = self._interned(node)
+        if known is not None:
+            return known
+        for equation in self.equations.get(node.op.name, ()):
+            with rewriting(node):
+                result = equation(node)
+            if result is not None:
+                if self.trace is not None:
+                    self.trace(f"{equation.__doc__}: {_shown(node.outputs[0])}  ->  {_shown(result)}")
+                # Later nodes that are equal to the left side find the right side at once.
+                self.canonical[node] = (self._absorb(result),)
+                return self.canonical[node]
+        self.canonical[node] = node.outputs
+        return node.outputs
+
+    def _absorb(self, result: Value) -> Value:
+        """Place the new nodes of an equation's right side."""
+        stack = [result.node]
+        while stack:
+            node = stack[-1]
+            if node in self.canonical:
+                stack.pop()
+                continue
+            waiting = [v.node for v in node.inputs if v is not None and v.node not in self.canonical]
+            if waiting:
+                stack.extend(waiting)
+            else:
+                stack.pop()
+                self.canonical[node] = self._place(node)
+        return self._lookup(result)
+
+    def _interned(self, node: Node) -> tuple[Value, ...] | None:
+        """What an equal node placed before has become; None for the first of its kind."""
+        key = self._key(node)
+        if key is None:
+            return None
+        known = self.interned.setdefault(key, node)
+        if known is node:
+            return None
+        if self.trace is not None and node.op.name != "Constant":
+            self.trace(f"common subexpression: {_shown(node.outputs[0])}")
+        return self.canonical.get(known, known.outputs)
+
+    def _key(self, node: Node) -> Any:
+        name = node.op.name
+        if name == "Constant":
+            array = node.attributes["value"]
+            if array.size > _INTERN_LIMIT:
+                return ("Constant", id(array))
+            return ("Constant", array.dtype, array.shape, array.tobytes())
+        if name not in self.deterministic:
+            self.deterministic[name] = _is_deterministic(name)
+        if not self.deterministic[name]:
+            return None
+        attributes: tuple[Any, ...] = tuple(node.attributes.values())
+        if any(isinstance(a, np.ndarray) for a in attributes):
+            attributes = tuple((a.dtype, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a for a in attributes)
+        return (name, *map(id, node.inputs), attributes)
+
+    def _folded(self, node: Node) -> Value | None:
+        """The literal that a node of literals, or a small integer tensor of known content, amounts to."""
+        output = node.outputs[0]
+        content = output.content
+        if content is not None and node.op.name != "Constant":
+            if isinstance(content, int) or (isinstance(content, tuple) and all(isinstance(d, int) for d in content)):
+                with rewriting(node):
+                    return constant(
+                        np.array(content, output.type.dtype.numpy).reshape([int(d) for d in output.type.shape])
+                    )
+        entry = node.op
+        if not isinstance(entry, Operator) or entry.numpy is None:
+            return None
+        arrays = [constant_of(v) for v in node.inputs]
+        if any(a is None for a in arrays) or sum(a.size for a in arrays if a is not None) > _FOLD_LIMIT:
+            return None
+        with np.errstate(all="ignore"):
+            result = entry.numpy(*arrays)
+        if result is None or np.size(result) > _FOLD_LIMIT:
+            return None
+        with rewriting(node):
+            return constant(np.asarray(result).astype(output.type.dtype.numpy))
+
+
+def _with_inputs(node: Node, inputs: tuple[Value | None, ...]) -> Node:
+    """The same operator on other inputs of the same types."""
+    copy = Node(
+        node.op,
+        inputs,
+        node.attributes,
+        [v.type for v in node.outputs],
+        source=node.source,
+        derives_from=node.derives_from,
+    )
+    for new, old in zip(copy.outputs, node.outputs, strict=True):
+        new.content = old.content
+    return copy
+
+
+def _shown(value: Value) -> str:
+    """An expression to the depth of two operators, for the trace."""
+    return _expression(value, 2)
+
+
+def _expression(value: Value, depth: int) -> str:
+    array = constant_of(value)
+    if array is not None:
+        return str(array.tolist()) if array.size <= 4 else f"constant {value.type}"
+    if isinstance(value.node, Leaf):
+        return value.node.name
+    if depth == 0:
+        return str(value.type)
+    inputs = ", ".join("_" if v is None else _expression(v, depth - 1) for v in value.node.inputs)
+    return f"{value.node.op.name}({inputs})"
