@@ -28,8 +28,8 @@ def backward(cotangents: Cotangents, targets: Sequence[Value]) -> Cotangents:
         arrived = [cotangents.get(y) for y in node.outputs]
         if any(g is not None for g in arrived):
             with deriving_from(node):
-                for x, g in _pull(node, arrived):
-                    g = sum_to(g, x)
+                for x, pulled in _pull(node, arrived):
+                    g = sum_to(pulled, x)
                     cotangents[x] = cotangents[x] + g if x in cotangents else g
     return cotangents
 

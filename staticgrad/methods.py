@@ -628,7 +628,7 @@ class Methods:
 
     def dim(self) -> builtins.int:
         """The number of dimensions."""
-        return len(self.type.shape)
+        return self.ndim  # type: ignore[attr-defined]
 
     def size(self, dim: builtins.int | None = None) -> Any:
         """The dimensions, or one of them: ints, names or None."""

@@ -70,17 +70,23 @@ class Rebuild:
         known = self._interned(node)
         if known is not None:
             return known
-        for equation in self.equations.get(node.op.name, ()):
+        result = self._rewritten(node)
+        # Later nodes that are equal to a left side find the right side at once.
+        self.canonical[node] = node.outputs if result is None else (self._absorb(result),)
+        return self.canonical[node]
+
+    def _rewritten(self, node: Node) -> Value | None:
+        """The right side of the first equation that applies."""
+        equations = self.equations.get(node.op.name)
+        if equations is not None:
             with rewriting(node):
-                result = equation(node)
-            if result is not None:
-                if self.trace is not None:
-                    self.trace(f"{equation.__doc__}: {_shown(node.outputs[0])}  ->  {_shown(result)}")
-                # Later nodes that are equal to the left side find the right side at once.
-                self.canonical[node] = (self._absorb(result),)
-                return self.canonical[node]
-        self.canonical[node] = node.outputs
-        return node.outputs
+                for equation in equations:
+                    result = equation(node)
+                    if result is not None:
+                        if self.trace is not None:
+                            self.trace(f"{equation.__doc__}: {_shown(node.outputs[0])}  ->  {_shown(result)}")
+                        return result
+        return None
 
     def _absorb(self, result: Value) -> Value:
         """Place the new nodes of an equation's right side."""
@@ -122,22 +128,22 @@ class Rebuild:
         if not self.deterministic[name]:
             return None
         attributes: tuple[Any, ...] = tuple(node.attributes.values())
-        if any(isinstance(a, np.ndarray) for a in attributes):
+        if name == "ConstantOfShape":
             attributes = tuple((a.dtype, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a for a in attributes)
         return (name, *map(id, node.inputs), attributes)
 
     def _folded(self, node: Node) -> Value | None:
         """The literal that a node of literals, or a small integer tensor of known content, amounts to."""
+        entry = node.op
         output = node.outputs[0]
         content = output.content
-        if content is not None and node.op.name != "Constant":
+        if content is not None and entry.name != "Constant":
             if isinstance(content, int) or (isinstance(content, tuple) and all(isinstance(d, int) for d in content)):
                 with rewriting(node):
                     return constant(
                         np.array(content, output.type.dtype.numpy).reshape([int(d) for d in output.type.shape])
                     )
-        entry = node.op
-        if not isinstance(entry, Operator) or entry.numpy is None:
+        if not isinstance(entry, Operator) or entry.numpy is None or constant_of(node.inputs[-1]) is None:
             return None
         arrays = [constant_of(v) for v in node.inputs]
         if any(a is None for a in arrays) or sum(a.size for a in arrays if a is not None) > _FOLD_LIMIT:

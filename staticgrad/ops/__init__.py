@@ -1,5 +1,6 @@
 """Raw operators: ONNX's, under their names in snake_case, one entry each."""
 
+from staticgrad.methods import OPERATORS
 from staticgrad.ops.activation import (
     celu,
     elu,
@@ -89,23 +90,21 @@ from staticgrad.ops.reduction import (
     reduce_min,
     reduce_sum,
 )
-from staticgrad.methods import OPERATORS
 from staticgrad.ops.registry import Operator, constant, literal, onnx_op
 from staticgrad.ops.shape import (
     concat,
     expand,
     identity,
-    pad,
     reshape,
     shape,
     size,
-    slice_,
     split,
     squeeze,
     tile,
     transpose,
     unsqueeze,
 )
+from staticgrad.ops.slicing import pad, slice_
 
 __all__ = [
     "OPERATORS",

@@ -36,13 +36,12 @@ def constant_of_shape(shape: Input, *, value: Array) -> Value:
 
 def _ranged(start, limit, delta):
     dtype = common_dtype(start, limit, delta)
-    numbers = [constant_of(v) for v in (start, limit, delta)]
-    if all(n is not None for n in numbers):
-        low, high, step = (n.item() for n in numbers)
+    if all(constant_of(v) is not None for v in (start, limit, delta)):
+        low, high, step = (v.node.attributes["value"].item() for v in (start, limit, delta))
         require(step != 0, "a range with step 0 has no end")
         return TensorType(dtype, (max(int(np.ceil((high - low) / step)), 0),))
     if dtype.is_integer and start.content == 0 and delta.content == 1 and limit.content is not None:
-        return TensorType(dtype, dims_of(limit.content))
+        return TensorType(dtype, (limit.content,))
     return TensorType(dtype, (unknown(),))
 
 

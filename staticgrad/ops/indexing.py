@@ -27,7 +27,7 @@ def _gathered(x, indices, *, axis):
 def _gathered_content(x, indices, *, axis):
     if not isinstance(x.content, tuple) or indices.content is None:
         return None
-    picked = dims_of(indices.content)
+    picked = [*(dims_of(indices.content) or ())]
     if not all(isinstance(i, int) and -len(x.content) <= i < len(x.content) for i in picked):
         return None
     return tuple(x.content[i] for i in picked) if isinstance(indices.content, tuple) else x.content[picked[0]]

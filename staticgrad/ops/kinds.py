@@ -105,6 +105,14 @@ def known_axes(axes: Value | None, rank: int) -> tuple[int, ...] | None:
     return tuple(normal_axis(int(a), rank) for a in array.ravel())
 
 
+def literal_axes(axes: Value | None, rank: int) -> tuple[int, ...]:
+    """The non-negative axes that a literal holds; ShapeError where they are not known."""
+    positions = known_axes(axes, rank)
+    if positions is None:
+        raise ShapeError("the axes must be known when declaring")
+    return positions
+
+
 def normal_axis(axis: int, rank: int) -> int:
     """`axis` counted from the front; ShapeError outside [-rank, rank)."""
     if not -rank <= axis < max(rank, 1):
@@ -160,13 +168,13 @@ def with_derivative(y: Value, inputs: Sequence[Value], rule: Callable[..., Any])
             for g, x in zip(listed, inputs, strict=True)
         )
 
-    result: Value = OPERATORS["Identity"].apply((y,), pullback=Pullback(tuple(inputs), pull)).outputs[0]  # type: ignore[attr-defined]
+    result: Value = OPERATORS["Identity"].apply((y,), pullback=Pullback(tuple(inputs), pull)).outputs[0]
     return result
 
 
 def without_derivative(x: Value) -> Value:
     """`x`, through which no derivative flows."""
-    result: Value = OPERATORS["Identity"].apply((x,), pullback=Pullback((), lambda g: ())).outputs[0]  # type: ignore[attr-defined]
+    result: Value = OPERATORS["Identity"].apply((x,), pullback=Pullback((), lambda g: ())).outputs[0]
     return result
 
 
@@ -189,16 +197,14 @@ def reshape_like(g: Value, x: Value) -> Value:
         target = constant(np.array([d if isinstance(d, int) else -1 for d in shape], np.int64))
     else:
         target = shape_of(x)
-    node = OPERATORS["Reshape"].apply((g, target), {"allowzero": 0 in shape}, (TensorType(g.type.dtype, shape),))  # type: ignore[attr-defined]
+    node = OPERATORS["Reshape"].apply((g, target), {"allowzero": 0 in shape}, (TensorType(g.type.dtype, shape),))
     result: Value = node.outputs[0]
     return result
 
 
 def zeros_like(x: Value) -> Value:
     """Zeros of the type of `x`."""
-    node = OPERATORS["ConstantOfShape"].apply(  # type: ignore[attr-defined]
-        (shape_of(x),), {"value": np.zeros(1, x.type.dtype.numpy)}, (x.type,)
-    )
+    node = OPERATORS["ConstantOfShape"].apply((shape_of(x),), {"value": np.zeros(1, x.type.dtype.numpy)}, (x.type,))
     result: Value = node.outputs[0]
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from staticgrad.errors import DTypeError
-from staticgrad.graph import Value, constant_of
+from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import sign
 from staticgrad.ops.kinds import floating, known_axes, normal_axis, ratio_of_sizes, reduced, shape_of
@@ -19,7 +19,7 @@ def _kept(value, x, axes, keepdims, noop_with_empty_axes):
     """A reduced value with the reduced axes back as size 1, so that it broadcasts against `x`."""
     if keepdims or len(value.type.shape) == len(x.type.shape):
         return value
-    if axes is None or (constant_of(axes) is not None and constant_of(axes).size == 0):
+    if axes is None or axes.type.shape == (0,):
         axes = constant(np.arange(len(x.type.shape)))
     return OPERATORS["Unsqueeze"](value, axes)
 

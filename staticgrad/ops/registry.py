@@ -186,11 +186,6 @@ def onnx_op(
     return register
 
 
-def operator_named(name: str) -> Operator[..., Any]:
-    """The entry of an ONNX operator; KeyError where there is none."""
-    return OPERATORS[name]  # type: ignore[return-value]
-
-
 def literal(value: Literal, like: DType | None = None) -> Value:
     """A constant. Python numbers are weak: they take the element type `like` unless that cannot hold their kind.
 
@@ -224,7 +219,7 @@ def constant(array: Array) -> Value:
     array.flags.writeable = False
     entry = OPERATORS["Constant"]
     dtype = as_dtype(array.dtype)
-    node = Node(entry, (), {"value": array}, (TensorType(dtype, array.shape),))  # type: ignore[arg-type]
+    node = Node(entry, (), {"value": array}, (TensorType(dtype, array.shape),))
     result = node.outputs[0]
     if dtype.is_integer and array.ndim <= 1 and array.size <= 64:
         result.content = tuple(array.tolist()) if array.ndim else int(array)

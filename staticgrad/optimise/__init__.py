@@ -8,17 +8,11 @@ from staticgrad.rewrite import Rebuild, Trace
 
 __all__ = ["optimise"]
 
-_SWEEPS = 4
-
 
 def optimise(graph: Graph, trace: Trace | None = None) -> Graph:
     """An equal graph with fewer nodes: common subexpressions shared, literals folded, equations applied.
 
     `trace` is called with a line for every rewrite (rule, before, after): `optimise(graph, trace=print)`.
     """
-    for _ in range(_SWEEPS):
-        size = len(graph.nodes)
-        graph = Rebuild(EQUATIONS, trace).graph(graph)
-        if len(graph.nodes) == size:
-            break
-    return graph
+    # One sweep reaches the end: a node is rewritten after its inputs, and a right side in the same way.
+    return Rebuild(EQUATIONS, trace).graph(graph)

@@ -32,11 +32,10 @@ def splat(value: Value | None) -> float | None:
     """The one number that every element of a literal (or of a filled tensor) is, else None."""
     while value is not None and value.node.op.name in ("Expand", "Unsqueeze", "Reshape"):
         value = value.node.inputs[0]
-    if value is None:
+    if value is None or value.node.op.name not in ("Constant", "ConstantOfShape"):
         return None
-    array: Array | None
-    array = value.node.attributes["value"] if value.node.op.name == "ConstantOfShape" else constant_of(value)
-    if array is None or array.size == 0 or array.size > 64 or array.dtype.kind not in "fiuV":
+    array: Array = value.node.attributes["value"]
+    if not 0 < array.size <= 64 or array.dtype.kind not in "fiuV":
         return None
     first = array.flat[0]
     return float(first) if (array == first).all() else None
@@ -95,8 +94,6 @@ _STRETCHING = (
 @equation(*_STRETCHING)
 def _expanded_operand(node: Node) -> Value | None:
     """f(expand(x), y) = f(x, y) where broadcasting does the same"""
-    if not any(v is not None and v.node.op.name in ("Expand", "ConstantOfShape") for v in node.inputs):
-        return None
     for position, value in enumerate(node.inputs):
         if value is None or value.node.op.name not in ("Expand", "ConstantOfShape"):
             continue

@@ -245,19 +245,19 @@ def div(x: Operand, other: Operand) -> Value:
 @function
 def floor_divide(x: Operand, other: Operand) -> Value:
     """`x / other` rounded down; the derivative is 0."""
-    x, other = promote(_operands(x, other))
-    if x.type.dtype.is_float:
-        return ops.floor(ops.div(x, other))
-    return ops.div(ops.sub(x, ops.mod(x, other)), other)
+    a, b = promote(_operands(x, other))
+    if a.type.dtype.is_float:
+        return ops.floor(ops.div(a, b))
+    return ops.div(ops.sub(a, ops.mod(a, b)), b)
 
 
 @function
 def remainder(x: Operand, other: Operand) -> Value:
     """`x - other * floor(x / other)`, with the sign of `other`."""
-    x, other = promote(_operands(x, other))
-    if x.type.dtype.is_float:
-        return ops.sub(x, ops.mul(other, ops.floor(ops.div(x, other))))
-    return ops.mod(x, other)
+    a, b = promote(_operands(x, other))
+    if a.type.dtype.is_float:
+        return ops.sub(a, ops.mul(b, ops.floor(ops.div(a, b))))
+    return ops.mod(a, b)
 
 
 @function

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from staticgrad.train.transformations import GradientTransformation, declare_state
+
 from staticgrad.declare import leaves
 from staticgrad.differentiate import grad
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError
 from staticgrad.graph import Array, Graph, Leaf, Value, source_line, topological
 from staticgrad.optimise import optimise
-from staticgrad.train.transformations import GradientTransformation, declare_state
 
 if TYPE_CHECKING:
     import onnx
@@ -187,7 +188,9 @@ def _check_update(state: Any, value: Any, following: Mapping[Value, Value]) -> N
     if state in following:
         raise DeclarationError(f"{state.name!r} is updated by the optimizer already ({source_line()})")
     if not isinstance(value, Value):
-        raise DeclarationError(f"the next value of {state.name!r} must be a Value, {value!r:.60} came ({source_line()})")
+        raise DeclarationError(
+            f"the next value of {state.name!r} must be a Value, {value!r:.60} came ({source_line()})"
+        )
     if value.type.dtype is not state.type.dtype:
         raise DTypeError(
             f"the next value of {state.name!r} is {value.type}, the state {state.type}; cast it ({source_line()})"

@@ -1,0 +1,175 @@
+"""Cutting out by ranges, and filling up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from staticgrad.errors import UnsupportedOperatorError
+from staticgrad.graph import Value, constant_of
+from staticgrad.methods import OPERATORS
+from staticgrad.ops.kinds import dims_of, known_axes, literal_axes, reshape_like, subtract_dims, zeros_like
+from staticgrad.ops.registry import Input, constant, onnx_op, require
+from staticgrad.ops.shape import concat, listed, shape, squeeze, transpose, unsqueeze
+from staticgrad.types import Dim, TensorType, add_dims, unknown
+
+
+def _ranges(starts, ends, axes, steps, rank):
+    """For each sliced axis its (start, end, step) as literals; None where one is not known."""
+    given = [v for v in (starts, ends, axes, steps) if v is not None]
+    if any(constant_of(v) is None for v in given):
+        return None
+    begin, stop = (v.node.attributes["value"].tolist() for v in (starts, ends))
+    positions = literal_axes(axes, rank) if axes is not None else tuple(range(len(begin)))
+    step = steps.node.attributes["value"].tolist() if steps is not None else [1] * len(begin)
+    require(len(begin) == len(stop) == len(positions) == len(step), "starts, ends, axes and steps differ in length")
+    require(0 not in step, "a slice step of 0 is not allowed")
+    return {p: (b, e, s) for p, b, e, s in zip(positions, begin, stop, step, strict=True)}
+
+
+def _slice_length(dim: Dim, start: int, end: int, step: int) -> Dim:
+    if isinstance(dim, int):
+        # Python takes -1 for the last element; ONNX clamps an end below -dim to "before the first".
+        stop: int | None = end
+        if step < 0 and end < -dim:
+            stop = None
+        return len(range(*slice(start, stop, step).indices(dim)))
+    huge = 2**31 - 1
+    if step == 1 and end >= huge:
+        return dim if start == 0 else subtract_dims(dim, start) if start > 0 else unknown()
+    if step == 1 and start == 0 and end < 0:
+        return add_dims(dim, end)
+    if step == 1 and start > 0 and end < 0:
+        return add_dims(dim, end - start)
+    if step == -1 and end < -huge and (start == -1 or start >= huge):
+        return dim
+    return unknown()
+
+
+def _sliced(x, starts, ends, axes=None, steps=None):
+    rank = len(x.type.shape)
+    ranges = _ranges(starts, ends, axes, steps, rank)
+    if ranges is None:
+        chosen = known_axes(axes, rank) if axes is not None else None
+        return TensorType(
+            x.type.dtype,
+            tuple(d if chosen is not None and i not in chosen else unknown() for i, d in enumerate(x.type.shape)),
+        )
+    return TensorType(
+        x.type.dtype, tuple(_slice_length(d, *ranges[i]) if i in ranges else d for i, d in enumerate(x.type.shape))
+    )
+
+
+def _sliced_content(x, starts, ends, axes=None, steps=None):
+    ranges = _ranges(starts, ends, axes, steps, 1)
+    if ranges is None or not isinstance(x.content, tuple):
+        return None
+    start, end, step = ranges.get(0, (0, None, 1))
+    return x.content[slice(start, None if end is not None and step < 0 and end < -len(x.content) else end, step)]
+
+
+@onnx_op("Slice", type=_sliced, content=_sliced_content)
+def slice_(x: Input, starts: Input, ends: Input, axes: Input | None = None, steps: Input | None = None) -> Value:
+    """`x[start:end:step]` along each of `axes` (the first ones without it)."""
+
+
+@slice_.vjp
+def _(g, y, x, starts, ends, axes, steps):
+    rank = len(x.type.shape)
+    ranges = _ranges(starts, ends, axes, steps, rank)
+    if ranges is not None and all(step == 1 for _, _, step in ranges.values()):
+        return _padded_back(g, y, x, ranges), None, None, None, None
+    # The positions that were taken come from slicing the numbers 0..n-1 in the same way, axis by axis.
+    chosen = known_axes(axes, rank) if axes is not None else tuple(range(starts.type.shape[0]))
+    if chosen is None:
+        raise UnsupportedOperatorError("Slice with axes that are computed has no gradient; give them as literals")
+    for number, axis in enumerate(chosen):
+        pick = (
+            (starts, ends, steps)
+            if len(chosen) == 1
+            else tuple(None if v is None else slice_(v, [number], [number + 1]) for v in (starts, ends, steps))
+        )
+        length = squeeze(shape(x, start=axis, end=axis + 1), [0])
+        numbers = OPERATORS["Range"](0, length, 1)
+        positions = slice_.apply((numbers, *pick[:2], constant(np.zeros(1, np.int64)), pick[2])).outputs[0]
+        before = _with_axis(g, x, axis)
+        g = _scattered_along(axis, before, positions, g)
+    return g, None, None, None, None
+
+
+def _with_axis(g, x, axis):
+    """Zeros like `g` but with the size that `x` has along `axis`."""
+    dims = [*g.type.shape[:axis], x.type.shape[axis], *g.type.shape[axis + 1 :]]
+    if all(isinstance(d, int) for d in dims):
+        extent = constant(np.array(dims, np.int64))
+    else:
+        parts = [shape(g, start=0, end=axis), shape(x, start=axis, end=axis + 1), shape(g, start=axis + 1)]
+        extent = concat(*[p for p in parts if p.type.shape != (0,)], axis=0)
+    node = OPERATORS["ConstantOfShape"].apply(
+        (extent,), {"value": np.zeros(1, g.type.dtype.numpy)}, (TensorType(g.type.dtype, tuple(dims)),)
+    )
+    return node.outputs[0]
+
+
+def _scattered_along(axis, zeros, positions, g):
+    """`g` placed into `zeros` at `positions` of `axis`."""
+    rank = len(g.type.shape)
+    front = (axis, *(i for i in range(rank) if i != axis))
+    back = tuple(int(i) for i in np.argsort(front))
+    rows = OPERATORS["ScatterND"](
+        transpose(zeros, perm=front), unsqueeze(positions, [1]), transpose(g, perm=front), reduction="none"
+    )
+    return transpose(rows, perm=back)
+
+
+def _padded_back(g, y, x, ranges):
+    """The cotangent of a slice of step 1: zeros in front of and behind `g`."""
+    rank = len(x.type.shape)
+    if all(isinstance(x.type.shape[i], int) for i in ranges):
+        begin = [0] * rank
+        end = [0] * rank
+        for i, (start, stop, _) in ranges.items():
+            offset, _, _ = slice(start, stop, 1).indices(x.type.shape[i])
+            begin[i] = min(offset, x.type.shape[i])
+            length = _slice_length(x.type.shape[i], start, stop, 1)
+            end[i] = x.type.shape[i] - begin[i] - length
+        pads = constant(np.array(begin + end, np.int64))
+    else:
+        extent = shape(x)
+        first = constant(np.array([ranges[i][0] if i in ranges else 0 for i in range(rank)], np.int64))
+        counted = OPERATORS["Where"](OPERATORS["Less"](first, 0), extent + first, first)
+        front = OPERATORS["Min"](OPERATORS["Max"](counted, 0), extent)
+        pads = concat(front, extent - front - shape(y), axis=0)
+    return pad.apply((g, pads, None, None), {"mode": "constant"}, (x.type,)).outputs[0]
+
+
+def _padded(x, pads, value=None, axes=None, *, mode):
+    require(mode == "constant", f"mode {mode!r} is not supported here; use mode='constant'")
+    amounts = dims_of(pads.content)
+    rank = len(x.type.shape)
+    positions = tuple(range(rank)) if axes is None else known_axes(axes, rank)
+    if amounts is None or positions is None:
+        return TensorType(x.type.dtype, tuple(unknown() for _ in range(rank)))
+    count = len(positions)
+    require(len(amounts) == 2 * count, f"pads must hold {2 * count} numbers, {len(amounts)} came")
+    grown = {p: (amounts[i], amounts[i + count]) for i, p in enumerate(positions)}
+    dims = tuple(add_dims(d, *grown.get(i, ())) for i, d in enumerate(x.type.shape))
+    require(not any(isinstance(d, int) and d < 0 for d in dims), f"pads {listed(amounts)} cut off more than there is")
+    return TensorType(x.type.dtype, dims)
+
+
+@onnx_op("Pad", type=_padded)
+def pad(
+    x: Input, pads: Input, value: Input | None = None, axes: Input | None = None, *, mode: str = "constant"
+) -> Value:
+    """`x` with `pads[i]` elements `value` (0) before and `pads[i + rank]` behind along axis i; negative ones cut off."""
+
+
+@pad.vjp
+def _(g, y, x, pads, value, axes, *, mode):
+    inner = pad.apply((g, -pads, None, axes), {"mode": mode}, (x.type,)).outputs[0]
+    if value is None:
+        return inner, None, None, None
+    # What was filled in: ones there, zeros at every element of x.
+    marks = pad(zeros_like(x), pads, OPERATORS["Cast"](1.0, to=x.type.dtype), axes)
+    total = OPERATORS["ReduceSum"](g * marks, keepdims=False)
+    return inner, None, reshape_like(total, value), None
