@@ -1,0 +1,123 @@
+"""Writing files so that nothing half written ever stands under their names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+
+from staticgrad.errors import ExportError
+from staticgrad.graph import source_line
+
+EXTERNAL_FROM = 2**31 - 2**24
+"""Models of this many bytes or more keep their tensors in a file beside them: a protobuf holds less than 2 GiB."""
+
+
+@contextmanager
+def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path in the folder of `path`, renamed to `path` at the end, or removed where an error came."""
+    target = Path(path)
+    folder = target.parent
+    if not folder.is_dir():
+        raise ExportError(f"the folder {str(folder)!r} does not exist; make it first, then write {target.name!r} ({source_line()})")
+    if target.is_dir():
+        raise ExportError(f"{str(target)!r} is a folder; give the name of a file in it ({source_line()})")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=folder)
+        os.close(handle)
+    except OSError as error:
+        raise ExportError(f"cannot write into {str(folder)!r}: {error.strerror} ({source_line()})") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+        _flush(folder)
+    except OSError as error:
+        raise ExportError(f"cannot write {str(target)!r}: {error.strerror or error} ({source_line()})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Make what was written survive a power cut; folders can be flushed on POSIX only."""
+    if path.is_dir() and os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file in one step: it is there whole, or as it was before."""
+    with atomically(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_model(model: onnx.ModelProto, path: str | os.PathLike[str], external_from: int = EXTERNAL_FROM) -> None:
+    """Write a model; one of `external_from` bytes or more with its tensors in `<name>.data` beside it."""
+    size = model.ByteSize() if external_from < EXTERNAL_FROM else _bytes_of_tensors(model)
+    if size < external_from:
+        write_bytes(path, model.SerializeToString(deterministic=True))
+        return
+    target = Path(path)
+    beside = target.with_name(target.name + ".data")
+    external = onnx.ModelProto()
+    external.CopyFrom(model)
+    with atomically(beside) as data, atomically(target) as temporary:
+        with open(data, "wb") as stream:
+            for tensor in external.graph.initializer:
+                # Readers map the file into memory, page by page.
+                stream.write(b"\0" * (-stream.tell() % 4096))
+                offset = stream.tell()
+                stream.write(tensor.raw_data)
+                entries = {"location": beside.name, "offset": str(offset), "length": str(len(tensor.raw_data))}
+                tensor.ClearField("raw_data")
+                tensor.data_location = onnx.TensorProto.EXTERNAL
+                for key, value in entries.items():
+                    tensor.external_data.add(key=key, value=value)
+        temporary.write_bytes(external.SerializeToString(deterministic=True))
+
+
+def _bytes_of_tensors(model: onnx.ModelProto) -> int:
+    """The size of a model that a protobuf may be unable to state."""
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+
+
+def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> None:
+    """Fill a folder: a new one appears whole, in an existing one each file is replaced in one step."""
+    target = Path(path)
+    if target.exists() and not target.is_dir():
+        raise ExportError(f"{str(target)!r} is a file; give the name of a folder ({source_line()})")
+    if not target.parent.is_dir():
+        raise ExportError(f"the folder {str(target.parent)!r} does not exist; make it first ({source_line()})")
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target if target.is_dir() else target.parent))
+    except OSError as error:
+        raise ExportError(f"cannot write into {str(target)!r}: {error.strerror} ({source_line()})") from error
+    try:
+        fill(temporary)
+        if target.is_dir():
+            for file in sorted(temporary.iterdir()):
+                os.replace(file, target / file.name)
+        else:
+            os.chmod(temporary, 0o777 & ~_umask())
+            os.rename(temporary, target)
+    except OSError as error:
+        raise ExportError(f"cannot write {str(target)!r}: {error.strerror or error} ({source_line()})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,173 @@
+"""A graph as an ONNX model: names are assigned, literals become initializers, and that is all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+
+from staticgrad.graph import Array, Graph, Leaf, Node, Value, collection_paused, constant_of
+from staticgrad.types import DType, TensorType, as_dtype, is_unknown
+
+from .opset import DIALECT, FLOOR, lowest_opset, stamp
+
+_ATTRIBUTE = onnx.AttributeProto
+_KINDS = onnx.defs.OpSchema.AttrType
+Attributes = dict[str, tuple[Any, Any, bool]]
+
+
+def to_model(
+    graph: Graph, metadata: Mapping[str, str] | None = None, initial: Mapping[str, Array] | None = None
+) -> onnx.ModelProto:
+    """The ONNX model of a graph, under the names of its inputs and outputs.
+
+    The inputs named in `initial` become initializers with these values. `metadata` goes into `metadata_props`.
+    """
+    with collection_paused():
+        model = onnx.ModelProto(producer_name="staticgrad")
+        # A model that says what it is: {} gives a plain one, without the library's own keys.
+        for key, value in (metadata or {}).items():
+            model.metadata_props.add(key=key, value=value)
+        stamp(model, _Writer(graph, initial or {}).write(model.graph))
+        return model
+
+
+class _Writer:
+    def __init__(self, graph: Graph, initial: Mapping[str, Array]) -> None:
+        self.graph = graph
+        self.initial = initial
+        self.taken = {*graph.inputs, *graph.outputs}
+        self.names: dict[Value, str] = {value: name for name, value in graph.inputs.items()}
+        self.counts: dict[str, int] = {}
+        self.schemas: dict[str, Attributes] = {}
+        self.opset = FLOOR
+
+    def write(self, proto: onnx.GraphProto) -> int:
+        """Fill `proto`; returns the opset it needs."""
+        proto.name = self.graph.name
+        for name, value in self.graph.inputs.items():
+            if name in self.initial:
+                proto.initializer.append(tensor_proto(name, self.initial[name]))
+            else:
+                value_info(proto.input, name, value.type)
+        computed = set(self.graph.nodes)
+        aliases = []
+        for name, value in self.graph.outputs.items():
+            value_info(proto.output, name, value.type)
+            # An input or a literal cannot be an output by itself, nor can a value have two names.
+            if value in self.names or value.node not in computed or constant_of(value) is not None:
+                aliases.append((name, value))
+            else:
+                self.names[value] = name
+        for node in self.graph.nodes:
+            if node.op.name == "Constant":
+                name = self._fresh("literal")
+                self.names[node.outputs[0]] = name
+                proto.initializer.append(tensor_proto(name, node.attributes["value"]))
+            elif isinstance(node, Leaf):
+                raise AssertionError(f"{node.kind} {node.name!r} is no input of the graph {self.graph.name!r}")
+            else:
+                self._node(proto, node)
+        for name, value in aliases:
+            proto.node.add(op_type="Identity", name=name, input=[self.names[value]], output=[name])
+        return self.opset
+
+    def _node(self, proto: onnx.GraphProto, node: Node) -> None:
+        operator = node.op.name
+        names = self.names
+        source = node.source
+        written = proto.node.add()
+        written.op_type = operator
+        inputs = ["" if v is None else names[v] for v in node.inputs]
+        while inputs and not inputs[-1]:
+            inputs.pop()
+        written.input.extend(inputs)
+        for value in node.outputs:
+            if value not in names:
+                prefix = "" if node.derives_from is None else "grad."
+                names[value] = self._fresh(f"{prefix}{operator}_{source.line}")
+        written.output.extend([names[v] for v in node.outputs])
+        written.name = names[node.outputs[0]]
+        given = _given_attributes(written, node, self._schema(operator))
+        written.metadata_props.add(key="staticgrad.source", value=str(source))
+        types = [None if v is None else v.type for v in node.inputs[: len(inputs)]]
+        self.opset = max(self.opset, lowest_opset(operator, types, [v.type for v in node.outputs], given))
+
+    def _schema(self, operator: str) -> Attributes:
+        if operator not in self.schemas:
+            schema = onnx.defs.get_schema(operator, DIALECT)
+            self.schemas[operator] = {
+                k: (a.type, onnx.helper.get_attribute_value(a.default_value) if a.default_value.name else None, a.required)
+                for k, a in schema.attributes.items()
+            }
+        return self.schemas[operator]
+
+    def _fresh(self, stem: str) -> str:
+        """`stem`, or with a number behind it where it is taken."""
+        while True:
+            count = self.counts.get(stem, 0) + 1
+            self.counts[stem] = count
+            name = stem if count == 1 else f"{stem}.{count}"
+            if name not in self.taken:
+                return name
+
+
+def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -> Mapping[str, Any]:
+    """Write the attributes that are not at their defaults; returns them."""
+    given: dict[str, Any] = {}
+    for key, value in node.attributes.items():
+        if value is None:
+            continue
+        kind, default, required = schema[key]
+        if kind is _KINDS.STRING and isinstance(default, bytes):
+            default = default.decode()
+        if not required and default is not None and not isinstance(value, np.ndarray) and value == default:
+            continue
+        given[key] = value
+        attribute = written.attribute.add(name=key)
+        if kind is _KINDS.INT:
+            attribute.type = _ATTRIBUTE.INT
+            attribute.i = value.onnx if isinstance(value, DType) else int(value)
+        elif kind is _KINDS.FLOAT:
+            attribute.type = _ATTRIBUTE.FLOAT
+            attribute.f = value
+        elif kind is _KINDS.STRING:
+            attribute.type = _ATTRIBUTE.STRING
+            attribute.s = value.encode()
+        elif kind is _KINDS.INTS:
+            attribute.type = _ATTRIBUTE.INTS
+            attribute.ints.extend(value)
+        elif kind is _KINDS.FLOATS:
+            attribute.type = _ATTRIBUTE.FLOATS
+            attribute.floats.extend(value)
+        elif kind is _KINDS.TENSOR:
+            attribute.type = _ATTRIBUTE.TENSOR
+            attribute.t.CopyFrom(tensor_proto("", value))
+        else:
+            raise AssertionError(f"attribute {key} of {node.op.name} has a kind that is not written: {kind}")
+    return given
+
+
+def tensor_proto(name: str, array: Array) -> onnx.TensorProto:
+    """An array as a TensorProto of raw little-endian bytes."""
+    proto = onnx.TensorProto(name=name, data_type=as_dtype(array.dtype).onnx, dims=array.shape)
+    proto.raw_data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    return proto
+
+
+def value_info(into: Any, name: str, type: TensorType) -> None:
+    """Add a named, typed input or output; a size that nobody named is left open."""
+    tensor = into.add(name=name).type.tensor_type
+    tensor.elem_type = type.dtype.onnx
+    # Also a tensor of rank 0 has a shape.
+    tensor.shape.SetInParent()
+    for dim in type.shape:
+        written = tensor.shape.dim.add()
+        if isinstance(dim, int):
+            written.dim_value = dim
+        elif not is_unknown(dim):
+            written.dim_param = dim
+
+
