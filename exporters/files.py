@@ -24,7 +24,9 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     folder = target.parent
     if not folder.is_dir():
-        raise ExportError(f"the folder {str(folder)!r} does not exist; make it first, then write {target.name!r} ({source_line()})")
+        raise ExportError(
+            f"the folder {str(folder)!r} does not exist; make it first, then write {target.name!r} ({source_line()})"
+        )
     if target.is_dir():
         raise ExportError(f"{str(target)!r} is a folder; give the name of a file in it ({source_line()})")
     try:

@@ -99,7 +99,11 @@ class _Writer:
         if operator not in self.schemas:
             schema = onnx.defs.get_schema(operator, DIALECT)
             self.schemas[operator] = {
-                k: (a.type, onnx.helper.get_attribute_value(a.default_value) if a.default_value.name else None, a.required)
+                k: (
+                    a.type,
+                    onnx.helper.get_attribute_value(a.default_value) if a.default_value.name else None,
+                    a.required,
+                )
                 for k, a in schema.attributes.items()
             }
         return self.schemas[operator]
@@ -169,5 +173,3 @@ def value_info(into: Any, name: str, type: TensorType) -> None:
             written.dim_value = dim
         elif not is_unknown(dim):
             written.dim_param = dim
-
-

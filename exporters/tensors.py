@@ -41,7 +41,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
         raise CheckpointError(f"cannot read {os.fspath(path)!r}: {error.strerror} ({source_line()})") from error
     try:
         # The library's own numpy reader does not know bfloat16.
-        found = safetensors.deserialize(data)
+        found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
         arrays = {
             name: np.frombuffer(tensor["data"], _CODES[tensor["dtype"]].numpy).reshape(tensor["shape"])
             for name, tensor in found
@@ -49,7 +49,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(
-            f"{os.fspath(path)!r} is no whole safetensors file ({str(error) or type(error).__name__}); it is truncated, damaged "
-            f"or of another kind ({source_line()})"
+            f"{os.fspath(path)!r} is no whole safetensors file ({str(error) or type(error).__name__}); it is truncated, "
+            f"damaged or of another kind ({source_line()})"
         ) from error
     return arrays, metadata

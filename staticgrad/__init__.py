@@ -19,6 +19,7 @@ from staticgrad.errors import (
 )
 from staticgrad.graph import Graph, Value
 from staticgrad.optimise import optimise
+from staticgrad.runtime import function
 from staticgrad.tensor import *  # noqa: F403
 from staticgrad.tensor import __all__ as _functions
 

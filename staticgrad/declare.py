@@ -98,3 +98,22 @@ def leaves(values: Iterable[Value]) -> list[Leaf]:
                 f"{leaf.source}; give one another name"
             )
     return list(names.values())
+
+
+def check_update(state: object, value: object) -> None:
+    """Whether `value` can be the next value of `state`: a declared state, and a Value of its type."""
+    if not (isinstance(state, Value) and isinstance(state.node, Leaf) and state.node.kind != "input"):
+        raise DeclarationError(f"updates map states to their next values, {state!r:.60} is no state ({source_line()})")
+    if not isinstance(value, Value):
+        raise DeclarationError(
+            f"the next value of {state.name!r} must be a Value, {value!r:.60} came ({source_line()})"
+        )
+    if value.type.dtype is not state.type.dtype:
+        raise DTypeError(
+            f"the next value of {state.name!r} is {value.type}, the state {state.type}; cast it ({source_line()})"
+        )
+    if value.type.shape != state.type.shape:
+        raise ShapeError(
+            f"the next value of {state.name!r} is {value.type}, the state {state.type}; shapes must agree "
+            f"({source_line()})"
+        )

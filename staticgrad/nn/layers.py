@@ -1,0 +1,107 @@
+"""Layers: parameters with a name, and a call on Values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from staticgrad.declare import parameter
+from staticgrad.errors import DeclarationError
+from staticgrad.graph import Value, source_line
+from staticgrad.nn import functional, init
+
+
+class Module:
+    """Something with parameters that is called on Values; a subclass gives `forward`.
+
+    Parameters and layers are found among the attributes, in the order in which they were set.
+    """
+
+    def forward(self, x: Value) -> Value:
+        """The result for `x`."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def __call__(self, x: Value) -> Value:
+        return self.forward(x)
+
+    def parameters(self) -> Iterator[Value]:
+        """The parameters of this layer and of the layers in it."""
+        for attribute in vars(self).values():
+            for item in attribute if isinstance(attribute, (list, tuple)) else (attribute,):
+                if isinstance(item, Module):
+                    yield from item.parameters()
+                elif isinstance(item, Value) and item.name is not None:
+                    yield item
+
+
+class Linear(Module):
+    """`x @ weight.T + bias`: (..., in_features) -> (..., out_features).
+
+    The parameters `<name>/weight` (out_features, in_features) and `<name>/bias` start uniform within
+    1 / sqrt(in_features) of 0. Layers of one model need different names.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        name: str = "linear",
+        dtype: object = "float32",
+        seed: int = 0,
+    ) -> None:
+        _positive(in_features=in_features, out_features=out_features)
+        bound = 1 / math.sqrt(in_features)
+        shape = (out_features, in_features)
+        self.weight = parameter(f"{name}/weight", init.uniform(shape, -bound, bound, dtype, seed))
+        self.bias = parameter(f"{name}/bias", init.uniform(shape[:1], -bound, bound, dtype, seed)) if bias else None
+
+    def forward(self, x: Value) -> Value:
+        """`x @ weight.T + bias`."""
+        return functional.linear(x, self.weight, self.bias)
+
+
+class Embedding(Module):
+    """The rows of a table that integers name: (...) -> (..., embedding_dim).
+
+    The parameter `<name>/weight` (num_embeddings, embedding_dim) starts normal. The row `padding_idx` gets no
+    derivative.
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        name: str = "embedding",
+        dtype: object = "float32",
+        seed: int = 0,
+    ) -> None:
+        _positive(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        self.padding_idx = padding_idx
+        self.weight = parameter(f"{name}/weight", init.normal((num_embeddings, embedding_dim), dtype=dtype, seed=seed))
+
+    def forward(self, x: Value) -> Value:
+        """The rows of `weight` at `x`."""
+        return functional.embedding(x, self.weight, self.padding_idx)
+
+
+class Sequential(Module):
+    """Layers, or functions on Values such as `sg.relu`, one after the other."""
+
+    def __init__(self, *layers: Module | Callable[[Value], Value]) -> None:
+        self.layers = layers
+
+    def forward(self, x: Value) -> Value:
+        """The last layer's result."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def _positive(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise DeclarationError(f"{name} must be a positive int, {size!r} came ({source_line()})")

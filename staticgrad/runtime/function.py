@@ -1,0 +1,146 @@
+"""Any graph as a callable on onnxruntime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from staticgrad.declare import check_update, leaves
+from staticgrad.errors import DeclarationError
+from staticgrad.graph import Array, Graph, Leaf, Value, source_line, topological
+from staticgrad.optimise import optimise
+from staticgrad.runtime.device import resolve_device, to_device, to_numpy
+from staticgrad.runtime.feeds import Feeds, bind_feed
+from staticgrad.runtime.session import SessionSettings, make_session
+
+if TYPE_CHECKING:
+    import exporters  # where type checkers find it in the repository
+else:
+    from staticgrad import exporters
+
+
+class Function:
+    """A graph compiled for onnxruntime; made by `function`.
+
+    Called with arrays by position (in order of the inputs) or by name. `graph` is what runs; parameters and states
+    are held inside.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        single: bool,
+        updated: tuple[str, ...],
+        state: Mapping[str, Array],
+        device: str,
+        settings: SessionSettings,
+    ) -> None:
+        self.graph = graph
+        self._single = single
+        self._updated = updated
+        self._initial = dict(state)
+        self._device = resolve_device(device)
+        model = self.model()
+        self._session = make_session(model, self._device, settings)
+        self._state = {name: to_device(state[name], self._device) for name in updated}
+        self._feeds = Feeds({n: v for n, v in graph.inputs.items() if n not in state})
+        self._results = [name for name in graph.outputs if name.removesuffix(".next") not in updated]
+
+    def model(self) -> onnx.ModelProto:
+        """The ONNX model: parameters and states are initializers, but those that are updated go in and out."""
+        fixed = {name: array for name, array in self._initial.items() if name not in self._updated}
+        metadata = exporters.metadata_of("function", {name: f"{name}.next" for name in self._updated})
+        return exporters.to_model(self.graph, metadata, fixed)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the ONNX model of this function."""
+        exporters.write_model(self.model(), path)
+
+    def __call__(self, *arrays: Any, **named: Any) -> Any:
+        given = self._feeds.check(self._feeds.positional(arrays, named))
+        binding = self._session.io_binding()
+        for name, array in given.items():
+            bind_feed(binding, name, array)
+        for name, value in self._state.items():
+            binding.bind_ortvalue_input(name, value)
+        for name in self.graph.outputs:
+            kept = name not in self._results
+            binding.bind_output(name, self._device.kind if kept else "cpu", self._device.number if kept else 0)
+        self._session.run_with_iobinding(binding)
+        found = dict(zip(self.graph.outputs, binding.get_outputs(), strict=True))
+        self._state = {name: found[f"{name}.next"] for name in self._updated}
+        results = tuple(to_numpy(found[name]) for name in self._results)
+        return results[0] if self._single else results
+
+    def __str__(self) -> str:
+        return str(self.graph)
+
+
+def function(
+    outputs: Value | Iterable[Value],
+    inputs: Value | Iterable[Value] | None = None,
+    updates: Mapping[Value, Value] | None = None,
+    device: str = "auto",
+    settings: SessionSettings | None = None,
+) -> Function:
+    """Compile a graph to a callable on onnxruntime.
+
+    A list of outputs gives a tuple of numpy arrays, a single Value one array. `inputs` fixes the order of the
+    arguments (default: the declared inputs, in order of declaration); inputs that nothing uses are accepted.
+    Parameters and states are held inside with their initial values; `updates` maps a state to its next value, taken
+    at every call.
+    """
+    single = isinstance(outputs, Value)
+    results = _values([outputs] if isinstance(outputs, Value) else outputs, "outputs")
+    following = dict(updates or {})
+    for state, value in following.items():
+        check_update(state, value)
+    reached = leaves(v for n in topological([*results, *following.values(), *following]) for v in n.outputs)
+    needed = {leaf.name: leaf for leaf in reached if leaf.kind == "input"}
+    if inputs is None:
+        arguments = needed
+    else:
+        arguments = _arguments([inputs] if isinstance(inputs, Value) else inputs)
+        lost = [leaf for name, leaf in needed.items() if arguments.get(name) is not leaf]
+        if lost:
+            names = ", ".join(f"{leaf.name!r} (declared at {leaf.source})" for leaf in lost)
+            raise DeclarationError(f"the outputs depend on {names}, which inputs does not list ({source_line()})")
+    held = [leaf for leaf in reached if leaf.kind != "input" and arguments.get(leaf.name) is not leaf]
+    states = {leaf.name: leaf.outputs[0] for leaf in held}
+    clash = next((name for name in states if name in arguments), None)
+    if clash is not None:
+        raise DeclarationError(f"the name {clash!r} is declared twice ({source_line()})")
+    given = {name: leaf.outputs[0] for name, leaf in arguments.items()}
+    updated = {value.node.name: following[value] for value in following if isinstance(value.node, Leaf)}
+    named = {}
+    for position, value in enumerate(results):
+        name = f"output{position}"
+        while name in given or name in states:
+            name += "_"
+        named[name] = value
+    named.update({f"{name}.next": value for name, value in updated.items()})
+    graph = optimise(Graph("function", {**given, **states}, named))
+    initial = {leaf.name: leaf.initial for leaf in held if leaf.initial is not None}
+    return Function(graph, single, tuple(updated), initial, device, settings or SessionSettings())
+
+
+def _values(values: Iterable[Value], what: str) -> list[Value]:
+    listed = list(values)
+    for value in listed:
+        if not isinstance(value, Value):
+            raise DeclarationError(f"{what} must be Values, {value!r:.60} came ({source_line()})")
+    return listed
+
+
+def _arguments(values: Iterable[Value]) -> dict[str, Leaf]:
+    arguments: dict[str, Leaf] = {}
+    for value in _values(values, "inputs"):
+        if not isinstance(value.node, Leaf):
+            raise DeclarationError(f"inputs must be made by sg.input or sg.parameter, {value!r} came ({source_line()})")
+        if value.node.name in arguments:
+            raise DeclarationError(f"input {value.node.name!r} is listed twice ({source_line()})")
+        arguments[value.node.name] = value.node
+    return arguments

@@ -1,0 +1,312 @@
+"""Run a training step with its state kept on the device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from staticgrad.errors import CheckpointError, DeclarationError, FeedError, NotFiniteError
+from staticgrad.graph import Array, Graph, source_line
+from staticgrad.runtime import checkpoint
+from staticgrad.runtime.device import Device, empty_on, resolve_device, to_device, to_numpy
+from staticgrad.runtime.feeds import Feeds, bind_feed
+from staticgrad.runtime.finite import FLAGS, first_not_finite, with_finite_flags
+from staticgrad.runtime.session import SessionSettings, make_session
+from staticgrad.train.step import TrainStep
+from staticgrad.types import is_static
+
+if TYPE_CHECKING:
+    import exporters  # where type checkers find it in the repository
+else:
+    from staticgrad import exporters
+
+Batch = Mapping[str, Any]
+Numbers = dict[str, float]
+
+
+class StepResult:
+    """What one step gave: `float(result)` is the loss, `result["accuracy"]` a metric; read only when asked for."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._values:
+            raise KeyError(f"no result {name!r}; there are {', '.join(self._values)}")
+        value = self._values[name]
+        return value if isinstance(value, np.ndarray) else to_numpy(value)
+
+    def keys(self) -> Iterable[str]:
+        """The loss and the metrics, by name."""
+        return self._values.keys()
+
+    @property
+    def loss(self) -> float:
+        """The loss before this step's update."""
+        return float(self["loss"])
+
+    def __float__(self) -> float:
+        return self.loss
+
+    def __format__(self, spec: str) -> str:
+        return format(self.loss, spec)
+
+    def __repr__(self) -> str:
+        return f"<StepResult: {', '.join(f'{name}={self[name]!s}' for name in self._values)}>"
+
+
+class Trainer:
+    """A training step on onnxruntime; the state stays on the device from step to step.
+
+    `device`: "auto" (CUDA where it is), "cpu", "cuda" or "cuda:1". `check_finite` names the first value of a step that
+    is not finite, and keeps the state from before that step. The other arguments are those of `SessionSettings`.
+    """
+
+    def __init__(
+        self,
+        step: TrainStep,
+        device: str = "auto",
+        *,
+        check_finite: bool = False,
+        threads: int | None = None,
+        optimization: str = "all",
+        provider_options: Mapping[str, Any] | None = None,
+        profile: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if not isinstance(step, TrainStep):
+            raise DeclarationError(f"a Trainer needs what sg.train_step gives, {step!r:.60} came ({source_line()})")
+        self._step = step
+        self._device = resolve_device(device)
+        self._settings = SessionSettings(threads, optimization, dict(provider_options or {}), profile)
+        self._checked: Graph | None = with_finite_flags(step.graph) if check_finite else None
+        graph = self._checked or step.graph
+        self._session = make_session(exporters.step_model(graph, step.state), self._device, self._settings)
+        self._feeds = Feeds({name: step.graph.inputs[name] for name in step.feeds})
+        self._results = ["loss", *step.metrics]
+        self._results_types = {name: step.graph.outputs[name].type for name in self._results}
+        # A state that its step does not change needs no second buffer, nor a copy.
+        outputs, inputs = step.graph.outputs, step.graph.inputs
+        self._changing = [name for name in step.state if outputs[f"{name}.next"] is not inputs[name]]
+        self._others: dict[str, _Pass] = {}
+        self._place(step.state)
+
+    @property
+    def device(self) -> str:
+        """Where the step runs: "cpu" or "cuda"."""
+        return str(self._device)
+
+    @property
+    def session(self) -> Any:
+        """The onnxruntime session of the training step."""
+        return self._session
+
+    def _place(self, state: Mapping[str, Array]) -> None:
+        """Put the state on the device, and bind two buffers in turn: what a step reads, the same step never writes."""
+        self._buffers = [{name: to_device(array, self._device) for name, array in state.items()}]
+        spare = {
+            n: empty_on(self._device, self._step.graph.inputs[n].type.dtype, state[n].shape) for n in self._changing
+        }
+        self._buffers.append({**self._buffers[0], **spare})
+        self._bindings = []
+        for now, after in ((0, 1), (1, 0)):
+            binding = self._session.io_binding()
+            for name, value in self._buffers[now].items():
+                binding.bind_ortvalue_input(name, value)
+            for name in self._changing:
+                binding.bind_ortvalue_output(f"{name}.next", self._buffers[after][name])
+            self._bindings.append(binding)
+        self._current = 0
+        # Numbers of fixed size go straight into an array of their own, step by step.
+        self._direct = [
+            (name, type.dtype.numpy, type.shape)
+            for name, type in self._results_types.items()
+            if self._device.kind == "cpu" and is_static(type.shape) and type.dtype.numpy.kind != "V"
+        ]
+        self._allocated = [name for name in self._results if name not in {n for n, _, _ in self._direct}]
+
+    def step(self, feeds: Batch | None = None, /, **named: Any) -> StepResult:
+        """One step on a batch, given by input name, or as a dict for names that are no identifiers."""
+        if feeds is not None:
+            named = {**feeds, **named} if named else feeds  # type: ignore[assignment]
+        given = self._feeds.check(named)
+        binding = self._bindings[self._current]
+        for name, array in given.items():
+            bind_feed(binding, name, array)
+        values: dict[str, Any] = {}
+        for name, dtype, shape in self._direct:
+            number = values[name] = np.empty(shape, dtype)
+            binding.bind_output(name, "cpu", 0, dtype.type, shape, number.ctypes.data)
+        if self._allocated or self._checked is not None:
+            self._run_allocating(binding, values)
+        else:
+            self._session.run_with_iobinding(binding)
+        self._current = 1 - self._current
+        return StepResult(values)
+
+    def _run_allocating(self, binding: Any, values: dict[str, Any]) -> None:
+        """Run where onnxruntime has to make room for some results: on another device, or of sizes not known before."""
+        names = [*self._allocated, *([FLAGS] if self._checked is not None else [])]
+        for name in names:
+            binding.bind_output(
+                name, "cpu" if name == FLAGS else self._device.kind, 0 if name == FLAGS else self._device.number
+            )
+        self._session.run_with_iobinding(binding)
+        bound = [f"{name}.next" for name in self._changing] + [name for name, _, _ in self._direct] + names
+        found = dict(zip(bound, binding.get_outputs(), strict=True))
+        if self._checked is not None:
+            bad = first_not_finite(self._checked, to_numpy(found.pop(FLAGS)))
+            if bad is not None:
+                raise NotFiniteError(f"{bad}; the state is that before this step ({source_line()})")
+        values.update({name: found[name] for name in self._allocated})
+
+    def fit(
+        self,
+        data: Batch | Iterable[Batch],
+        epochs: int = 1,
+        batch_size: int | None = None,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        callback: Callable[[int, Numbers], object] | None = None,
+    ) -> list[Numbers]:
+        """Train on arrays by input name, cut along their first dimension, or on an iterable of batches (once an epoch).
+
+        The last batch of an epoch may be smaller. Returns, for each epoch, the means of loss and metrics over the
+        samples; `callback(epoch, means)` is called after each.
+        """
+        if not isinstance(data, Mapping) and iter(data) is iter(data) and epochs > 1:
+            raise FeedError(
+                f"an iterator is used up after one epoch; give a list of batches, or arrays ({source_line()})"
+            )
+        random = np.random.default_rng(seed)
+        history = []
+        for epoch in range(epochs):
+            batches = _batches(data, batch_size, random if shuffle else None)
+            means = _means((self.step(batch), _count(batch)) for batch in batches)
+            history.append(means)
+            if callback is not None:
+                callback(epoch, means)
+        return history
+
+    def evaluate(self, data: Batch | Iterable[Batch], batch_size: int | None = None) -> Numbers:
+        """The means of loss and metrics over the samples of `data`, without an update."""
+        run = self._pass("eval", self._step.eval_graph)
+        batches = _batches(data, batch_size, None)
+        return _means((StepResult(run(batch, self._buffers[self._current])), _count(batch)) for batch in batches)
+
+    def predict(self, data: Batch | None = None, /, batch_size: int | None = None, **named: Any) -> dict[str, Array]:
+        """The predictions for arrays by input name; with `batch_size`, in batches, joined along the first dimension."""
+        graph = self._step.predict_graph
+        if graph is None:
+            raise DeclarationError(f"the step has no predictions; pass predictions= to sg.train_step ({source_line()})")
+        run = self._pass("predict", graph)
+        given = {**(data or {}), **named}
+        parts = [run(batch, self._buffers[self._current]) for batch in _batches(given, batch_size, None)]
+        results = {name: [to_numpy(part[name]) for part in parts] for name in graph.outputs}
+        return {name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for name, arrays in results.items()}
+
+    def _pass(self, name: str, graph: Graph) -> _Pass:
+        if name not in self._others:
+            self._others[name] = _Pass(graph, set(self._step.state), self._device, self._settings)
+        return self._others[name]
+
+    def state(self) -> dict[str, Array]:
+        """Copies of all state tensors, by name: parameters, other state, and that of the optimizer."""
+        return {name: to_numpy(value) for name, value in self._buffers[self._current].items()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Replace all state tensors; CheckpointError lists what does not fit."""
+        arrays = {name: np.asarray(array) for name, array in state.items()}
+        types = {name: self._step.graph.inputs[name].type for name in self._step.state}
+        differences = checkpoint.differences(arrays, types)
+        if differences:
+            raise CheckpointError(f"the state is of another model: {'; '.join(differences)} ({source_line()})")
+        self._place({name: arrays[name] for name in self._step.state})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all state to a safetensors file in one step: it is there whole, or as it was before."""
+        exporters.write_tensors(path, self.state(), {"staticgrad.kind": "checkpoint"})
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Take all state from a file that `save` wrote; training goes on as if it had never stopped."""
+        arrays, _ = exporters.read_tensors(path)
+        try:
+            self.set_state(arrays)
+        except CheckpointError as error:
+            raise CheckpointError(f"{os.fspath(path)!r}: {error}") from None
+
+    def export_inference(self, path: str | os.PathLike[str]) -> None:
+        """Write the predictions as an ordinary ONNX model with the present state as initializers."""
+        graph = self._step.predict_graph
+        if graph is None:
+            raise DeclarationError(f"the step has no predictions; pass predictions= to sg.train_step ({source_line()})")
+        baked = {name: array for name, array in self.state().items() if name in graph.inputs}
+        exporters.write_model(exporters.to_model(graph, exporters.metadata_of("inference", {}), baked), path)
+
+
+class _Pass:
+    """A graph that reads the trainer's state and changes none of it."""
+
+    def __init__(self, graph: Graph, state: set[str], device: Device, settings: SessionSettings) -> None:
+        self.graph = graph
+        self.device = device
+        self.session = make_session(exporters.to_model(graph), device, settings)
+        self.state = [name for name in graph.inputs if name in state]
+        self.feeds = Feeds({name: value for name, value in graph.inputs.items() if name not in state})
+
+    def __call__(self, batch: Batch, state: Mapping[str, Any]) -> dict[str, Any]:
+        binding = self.session.io_binding()
+        for name, array in self.feeds.check({n: a for n, a in batch.items() if n in self.feeds.types}).items():
+            bind_feed(binding, name, array)
+        for name in self.state:
+            binding.bind_ortvalue_input(name, state[name])
+        for name in self.graph.outputs:
+            binding.bind_output(name, self.device.kind, self.device.number)
+        self.session.run_with_iobinding(binding)
+        return dict(zip(self.graph.outputs, binding.get_outputs(), strict=True))
+
+
+def _count(batch: Batch) -> int:
+    """The number of samples in a batch: the first dimension of its arrays (1 where all are single numbers)."""
+    return next((len(a) for a in batch.values() if np.ndim(a) > 0), 1)
+
+
+def _batches(data: Batch | Iterable[Batch], size: int | None, random: np.random.Generator | None) -> Iterator[Batch]:
+    """Batches of arrays, cut along the first dimension, in random order if there is a generator; or those that came."""
+    if not isinstance(data, Mapping):
+        if size is not None:
+            raise FeedError(f"batch_size is for arrays; an iterable of batches has its own ({source_line()})")
+        yield from data
+        return
+    if size is None and random is None:
+        yield data
+        return
+    arrays = {name: np.asarray(array) for name, array in data.items()}
+    counts = {name: len(array) for name, array in arrays.items() if array.ndim}
+    if len(set(counts.values())) > 1:
+        raise FeedError(f"the arrays hold different numbers of samples: {counts} ({source_line()})")
+    if size is not None and size < 1:
+        raise FeedError(f"batch_size must be 1 or more, {size} came ({source_line()})")
+    total = next(iter(counts.values()), 0)
+    order = np.arange(total) if random is None else random.permutation(total)
+    step = size or max(total, 1)
+    for start in range(0, total, step):
+        chosen = order[start : start + step]
+        yield {name: array[chosen] if array.ndim else array for name, array in arrays.items()}
+
+
+def _means(results: Iterable[tuple[StepResult, int]]) -> Numbers:
+    """Means of results weighted by their numbers of samples; read from the device only at the end."""
+    kept = list(results)
+    if not kept:
+        raise FeedError(f"there is no batch to run on ({source_line()})")
+    weights = [count for _, count in kept]
+    return {
+        name: float(np.average([np.mean(result[name]) for result, _ in kept], weights=weights))
+        for name in kept[0][0].keys()
+    }
