@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from staticgrad.graph import Array, Graph, Leaf, Node, Value, collection_paused, constant_of
+from staticgrad.graph import Array, Graph, Node, Value, collection_paused, constant_of
 from staticgrad.types import DType, TensorType, as_dtype, is_unknown
 
 from .opset import DIALECT, FLOOR, lowest_opset, stamp
@@ -66,8 +66,6 @@ class _Writer:
                 name = self._fresh("literal")
                 self.names[node.outputs[0]] = name
                 proto.initializer.append(tensor_proto(name, node.attributes["value"]))
-            elif isinstance(node, Leaf):
-                raise AssertionError(f"{node.kind} {node.name!r} is no input of the graph {self.graph.name!r}")
             else:
                 self._node(proto, node)
         for name, value in aliases:

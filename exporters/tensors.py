@@ -49,7 +49,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(
-            f"{os.fspath(path)!r} is no whole safetensors file ({str(error) or type(error).__name__}); it is truncated, "
-            f"damaged or of another kind ({source_line()})"
+            f"{os.fspath(path)!r} is no whole safetensors file ({str(error) or type(error).__name__}); it is "
+            f"truncated, damaged or of another kind ({source_line()})"
         ) from error
     return arrays, metadata

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from staticgrad.errors import SymbolicValueError
+from staticgrad.errors import DeclarationError, SymbolicValueError
 from staticgrad.methods import Methods
 from staticgrad.types import Dim, DType, TensorType, is_unknown
 
@@ -279,7 +279,13 @@ class Graph:
         if nodes is None:
             nodes = topological(self.outputs.values(), self.inputs.values())
         leaves = {v.node for v in self.inputs.values()}
-        self.nodes: tuple[Node, ...] = tuple(n for n in nodes if n not in leaves)
+        self.nodes: tuple[Node, ...] = tuple([n for n in nodes if n not in leaves])
+        for node in self.nodes:
+            if isinstance(node, Leaf):
+                raise DeclarationError(
+                    f"the graph {name!r} depends on {node.kind} {node.name!r} (declared at {node.source}), which is not "
+                    f"among its inputs ({source_line()})"
+                )
 
     @property
     def operators(self) -> tuple[Node, ...]:

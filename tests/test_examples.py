@@ -1,0 +1,96 @@
+"""Every example runs, prints what it should, and the tutorial's versions agree step by step."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from conftest import ROOT, run_python
+
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], Any]]:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.chdir(tmp_path)
+    yield importlib.import_module
+    for path in EXAMPLES.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def assert_same_losses(losses: list[float], others: list[float]) -> None:
+    """Relative 1e-4 while the loss is above 1, absolute 1e-3 below."""
+    assert len(losses) == len(others) == 500
+    for a, b in zip(losses, others, strict=True):
+        assert abs(a - b) <= (1e-4 * abs(a) if a > 1 else 1e-3), (a, b)
+
+
+def test_the_tutorial_three_ways(example: Callable[[str], Any], capsys: pytest.CaptureFixture[str]) -> None:
+    losses = example("two_layer_net").main()
+    printed = capsys.readouterr().out
+    assert "Gemm(" in printed and "w1.next" in printed
+    assert [line.split()[0] for line in printed.splitlines() if re.match(r"\d+ [\d.e-]+$", line)] == [
+        *("99", "199", "299", "399", "499"),
+    ]
+    assert len(onnx.load("two_layer_net.onnx").graph.node) <= 16
+    assert losses[0] > 1e7 and losses[-1] < 1e-3
+    eager = example("two_layer_net_eager")
+    assert_same_losses(losses, eager.main())
+    assert_same_losses(losses, eager.with_optimizer())
+    assert_same_losses(losses, example("two_layer_net_onnxruntime").main())
+
+
+def test_the_tutorial_against_pytorch(example: Callable[[str], Any]) -> None:
+    torch = pytest.importorskip("torch")
+    module = example("two_layer_net")
+    arrays = module.data()
+    x, y = torch.tensor(arrays["x"]), torch.tensor(arrays["y"])
+    w1, w2 = (torch.tensor(arrays[n], requires_grad=True) for n in ("w1", "w2"))
+    losses = []
+    for _ in range(500):
+        loss = (x.mm(w1).clamp(min=0).mm(w2) - y).pow(2).sum()
+        losses.append(loss.item())
+        loss.backward()
+        with torch.no_grad():
+            w1 -= module.learning_rate * w1.grad
+            w2 -= module.learning_rate * w2.grad
+            w1.grad.zero_()
+            w2.grad.zero_()
+    assert_same_losses(losses, module.main())
+
+
+def test_the_exported_tutorial_in_an_environment_without_staticgrad(
+    example: Callable[[str], Any], bare_python: Callable[..., str], tmp_path: Path
+) -> None:
+    losses = example("two_layer_net").main()
+    printed = bare_python((EXAMPLES / "two_layer_net_onnxruntime.py").read_text(), cwd=tmp_path)
+    shown = dict(line.split() for line in printed.splitlines() if re.match(r"\d+ ", line))
+    for t in (99, 199, 299, 399, 499):
+        assert float(shown[str(t)]) == pytest.approx(losses[t], rel=1e-4, abs=1e-3)
+
+
+def test_digits(tmp_path: Path) -> None:
+    printed = run_python(EXAMPLES / "digits_mlp.py", cwd=tmp_path)
+    accuracy = re.search(r"Accuracy on the test images: ([\d.]+)%", printed)
+    assert accuracy is not None and float(accuracy[1]) >= 97
+    assert f"digits_mlp.onnx, in onnxruntime alone: accuracy {accuracy[1]}%" in printed
+    first, last = map(float, re.search(r"take the loss from ([\d.]+) to ([\d.]+)", printed).groups())  # type: ignore[union-attr]
+    assert last < first
+    for name in ("digits_loss.png", "digits_mistakes.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "digits_bundle" / "manifest.json").is_file()
+
+
+def test_data_is_the_same_everywhere(example: Callable[[str], Any]) -> None:
+    arrays = example("two_layer_net").data()
+    random = np.random.default_rng(0)
+    for name, shape in (("x", (64, 1000)), ("y", (64, 10)), ("w1", (1000, 100)), ("w2", (100, 10))):
+        np.testing.assert_array_equal(arrays[name], random.standard_normal(shape).astype("float32"))

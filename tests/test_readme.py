@@ -1,0 +1,79 @@
+"""Everything that the README shows is true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+
+
+def run(code: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_first_program_prints_the_graph_and_trains(tmp_path: Path) -> None:
+    (program, graph) = BLOCKS[0][1], BLOCKS[1][1]
+    printed = run(program, tmp_path)
+    assert graph in printed
+    losses = [float(line.split()[1]) for line in printed.splitlines() if re.match(r"\d+ ", line)]
+    assert len(losses) == 5
+    assert losses[0] > losses[-1] and losses[-1] < 1e-2
+    assert (tmp_path / "two_layer_net.onnx").is_file()
+    assert len(re.findall(r"^  ", graph, re.M)) == 16
+
+
+def test_the_error_is_shown_as_it_is(tmp_path: Path) -> None:
+    position = next(i for i, (language, code) in enumerate(BLOCKS) if "sg.ShapeError as error" in code)
+    assert run("import staticgrad as sg\n" + BLOCKS[position][1], tmp_path).strip().replace(
+        "<string>:3", "model.py:2"
+    ) == BLOCKS[position + 1][1].strip()
+
+
+def test_the_operator_that_is_added_works(tmp_path: Path) -> None:
+    code = next(code for _, code in BLOCKS if "@onnx_op" in code)
+    check = """
+import numpy as np
+import staticgrad as sg
+x = sg.parameter("x", np.array([-2.0, 0.5, 3.0]))
+y = softsign(x.float()).sum()
+got = sg.function(sg.grad(y, x))()
+want = 1 / (1 + np.abs(x.node.initial)) ** 2
+np.testing.assert_allclose(got, want, rtol=1e-6)
+print("right")
+"""
+    assert run(code + check, tmp_path) == "right\n"
+
+
+def test_the_two_commands_stand_on_a_line_each() -> None:
+    lines = README.splitlines()
+    assert "python -m pip install -e '.[examples]' && python examples/two_layer_net.py" in lines
+    assert "python -m pip install -e '.[test]' && python -m pytest" in lines
+
+
+def test_the_map_of_the_house_is_true() -> None:
+    house = next(code for _, code in BLOCKS if code.startswith("staticgrad/\n"))
+    for name in re.findall(r"^  ?(\w+(?:/|\.py))", house, re.M):
+        assert (ROOT / "staticgrad" / name).exists(), name
+    for line in house.splitlines():
+        if line.startswith(("exporters", "examples")):
+            for name in re.findall(r"\w+/", line):
+                assert (ROOT / name).is_dir(), name
+
+
+def test_every_function_that_is_named_exists() -> None:
+    import staticgrad as sg
+
+    for path in set(re.findall(r"`sg\.([\w.]+)", README)):
+        found = sg
+        for part in path.split("."):
+            found = getattr(found, part)
