@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from staticgrad.graph import Array, Graph, Node, Value, collection_paused, constant_of
+from staticgrad.graph import Array, Graph, Node, SourceLine, Value, collection_paused, constant_of
 from staticgrad.types import DType, TensorType, as_dtype, is_unknown
 
 from .opset import DIALECT, FLOOR, lowest_opset, stamp
 
 _ATTRIBUTE = onnx.AttributeProto
 _KINDS = onnx.defs.OpSchema.AttrType
+_FILLED = {"ConstantOfShape"}  # their attribute is an array, and no key
 Attributes = dict[str, tuple[Any, Any, bool]]
 
 
@@ -43,6 +44,8 @@ class _Writer:
         self.counts: dict[str, int] = {}
         self.schemas: dict[str, Attributes] = {}
         self.opset = FLOOR
+        self.sources: dict[SourceLine, str] = {}
+        self.seen: set[Any] = set()
 
     def write(self, proto: onnx.GraphProto) -> int:
         """Fill `proto`; returns the opset it needs."""
@@ -76,8 +79,9 @@ class _Writer:
         operator = node.op.name
         names = self.names
         source = node.source
-        written = proto.node.add()
-        written.op_type = operator
+        if source not in self.sources:
+            self.sources[source] = str(source)
+        written = proto.node.add(op_type=operator)
         inputs = ["" if v is None else names[v] for v in node.inputs]
         while inputs and not inputs[-1]:
             inputs.pop()
@@ -89,9 +93,13 @@ class _Writer:
         written.output.extend([names[v] for v in node.outputs])
         written.name = names[node.outputs[0]]
         given = _given_attributes(written, node, self._schema(operator))
-        written.metadata_props.add(key="staticgrad.source", value=str(source))
-        types = [None if v is None else v.type for v in node.inputs[: len(inputs)]]
-        self.opset = max(self.opset, lowest_opset(operator, types, [v.type for v in node.outputs], given))
+        written.metadata_props.add(key="staticgrad.source", value=self.sources[source])
+        types = [None if v is None else v.type.dtype for v in node.inputs[: len(inputs)]]
+        results = [v.type.dtype for v in node.outputs]
+        known = (operator, *types, *results, *given.items()) if operator not in _FILLED else None
+        if known is None or known not in self.seen:
+            self.seen.add(known)
+            self.opset = max(self.opset, lowest_opset(operator, types, results, given))
 
     def _schema(self, operator: str) -> Attributes:
         if operator not in self.schemas:

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 from onnx import helper
 
-from staticgrad.types import DType, TensorType
+from staticgrad.types import DType
 
 DIALECT = 26
 """The opset in which graphs are written down; the newest that stock onnxruntime runs."""
@@ -36,8 +36,8 @@ _TYPE_NAMES = {
 
 def lowest_opset(
     name: str,
-    inputs: Iterable[TensorType | None],
-    outputs: Iterable[TensorType],
+    inputs: Iterable[DType | None],
+    outputs: Iterable[DType],
     attributes: Mapping[str, Any],
 ) -> int:
     """The first opset from 13 on from which every schema takes this node, with the meaning it has in the dialect."""
@@ -46,12 +46,7 @@ def lowest_opset(
         for k, v in attributes.items()
         if v is not None
     )
-    return _lowest(
-        name,
-        tuple(None if t is None else t.dtype for t in inputs),
-        tuple(t.dtype for t in outputs),
-        given,
-    )
+    return _lowest(name, tuple(inputs), tuple(outputs), given)
 
 
 @lru_cache(maxsize=4096)

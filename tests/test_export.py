@@ -15,7 +15,7 @@ import pytest
 import staticgrad as sg
 from staticgrad import exporters
 from staticgrad.exporters.opset import lowest_opset
-from staticgrad.types import DType, TensorType
+from staticgrad.types import DType
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.standard_normal((12, 5)).astype("float32")
@@ -82,10 +82,7 @@ def test_the_same_program_gives_the_same_bytes(tmp_path: Path) -> None:
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 
 
-F32 = TensorType(DType.float32, (2,))
-BF16 = TensorType(DType.bfloat16, (2,))
-F64 = TensorType(DType.float64, (2,))
-I64 = TensorType(DType.int64, (1,))
+F32, BF16, F64, I64, I32, BOOL = DType.float32, DType.bfloat16, DType.float64, DType.int64, DType.int32, DType.bool
 
 
 @pytest.mark.parametrize(
@@ -94,7 +91,7 @@ I64 = TensorType(DType.int64, (1,))
         ("Add", [F32, F32], [F32], {}, 13),
         ("Gelu", [F32], [F32], {}, 20),
         ("Trilu", [F32], [F32], {}, 14),
-        ("Where", [TensorType(DType.bool, (2,)), BF16, BF16], [BF16], {}, 16),
+        ("Where", [BOOL, BF16, BF16], [BF16], {}, 16),
         ("ReduceSum", [F32, I64], [F32], {}, 13),
         ("ReduceMean", [F32, I64], [F32], {}, 18),
         ("ReduceMean", [F32], [F32], {}, 13),
@@ -108,7 +105,7 @@ I64 = TensorType(DType.int64, (1,))
         ("Split", [F32], [F32, F32], {"num_outputs": 2}, 18),
         ("Celu", [F32], [F32], {}, 13),
         ("Relu", [F64], [F64], {}, 13),
-        ("Relu", [TensorType(DType.int32, (2,))], [TensorType(DType.int32, (2,))], {}, 14),
+        ("Relu", [I32], [I32], {}, 14),
         ("Max", [F32, F32, F32], [F32], {}, 13),
         ("AveragePool", [F32], [F32], {"kernel_shape": (2,)}, 19),
         ("Pad", [F32, I64], [F32], {"mode": "wrap"}, 19),
@@ -116,7 +113,7 @@ I64 = TensorType(DType.int64, (1,))
     ],
 )
 def test_the_opset_is_the_lowest_that_means_the_same(
-    name: str, inputs: list[TensorType], outputs: list[TensorType], attributes: dict[str, Any], opset: int
+    name: str, inputs: list[DType], outputs: list[DType], attributes: dict[str, Any], opset: int
 ) -> None:
     assert lowest_opset(name, inputs, outputs, attributes) == opset
 

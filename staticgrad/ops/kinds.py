@@ -48,6 +48,9 @@ def numeric(x: Value, *_: Value | None, **__: Any) -> TensorType:
 
 def broadcast(*xs: Value, **_: Any) -> TensorType:
     """Operands of one numeric element type, broadcast against each other."""
+    first = xs[0].type
+    if len(xs) == 2 and xs[1].type == first and first.dtype is not DType.bool:
+        return first
     dtype = common_dtype(*xs)
     if dtype is DType.bool:
         raise DTypeError("numbers are expected, bool came; cast with x.to('float32') or x.to('int64')")
@@ -69,10 +72,10 @@ def logical(*xs: Value) -> TensorType:
 
 def common_dtype(*xs: Value | None) -> DType:
     """The one element type of all `xs`; DTypeError where they differ."""
-    dtypes = list(dict.fromkeys(x.type.dtype for x in xs if x is not None))
+    dtypes = {x.type.dtype: None for x in xs if x is not None}
     if len(dtypes) > 1:
         raise DTypeError(f"element types {' and '.join(dtypes)} do not agree; cast one with x.to(dtype)")
-    return dtypes[0]
+    return next(iter(dtypes))
 
 
 def reduced(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -153,7 +155,7 @@ class Operator(Generic[P, R]):
         like = None
         if self.weak:
             like = next((v.type.dtype for v in inputs if type(v) is Value and v.type.dtype is not DType.bool), None)
-        return [v if v is None or type(v) is Value else literal(v, like) for v in inputs]
+        return [v if v is None or type(v) is Value else _shared_literal(v, like) for v in inputs]
 
     def __repr__(self) -> str:
         return f"<operator {self.name}>"
@@ -213,13 +215,33 @@ def literal(value: Literal, like: DType | None = None) -> Value:
     return constant(array)
 
 
-def constant(array: Array) -> Value:
+def _shared_literal(value: Literal, like: DType | None) -> Value:
+    """The literal of a number or list of ints beside a value; equal ones are one node, which nobody can name."""
+    kind = type(value)
+    if kind is int or kind is bool or (kind is float and (value or math.copysign(1.0, value) > 0)):  # type: ignore[arg-type]
+        return _known_literal(kind, value, like)  # type: ignore[arg-type]
+    if kind is list and value and all(type(i) is int for i in value):  # type: ignore[union-attr]
+        return _known_literal(kind, tuple(value), like)  # type: ignore[arg-type]
+    return literal(value, like)
+
+
+@lru_cache(maxsize=4096)
+def _known_literal(kind: type, value: float | tuple[int, ...], like: DType | None) -> Value:
+    array = literal(value, like).node.attributes["value"]
+    # It outlives the graph that asked first, so it must not refer to it.
+    return constant(array, _EVERYWHERE)
+
+
+_EVERYWHERE = SourceLine("literal", 0)
+
+
+def constant(array: Array, source: SourceLine | None = None) -> Value:
     """A constant of exactly this array, which is copied and frozen."""
     array = np.array(array, order="C")
     array.flags.writeable = False
     entry = OPERATORS["Constant"]
     dtype = as_dtype(array.dtype)
-    node = Node(entry, (), {"value": array}, (TensorType(dtype, array.shape),))
+    node = Node(entry, (), {"value": array}, (TensorType(dtype, array.shape),), source)
     result = node.outputs[0]
     if dtype.is_integer and array.ndim <= 1 and array.size <= 64:
         result.content = tuple(array.tolist()) if array.ndim else int(array)

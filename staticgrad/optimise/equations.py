@@ -38,7 +38,7 @@ def splat(value: Value | None) -> float | None:
     if not 0 < array.size <= 64 or array.dtype.kind not in "fiuV":
         return None
     first = array.flat[0]
-    return float(first) if (array == first).all() else None
+    return float(first) if array.size == 1 or (array == first).all() else None
 
 
 def _only(value: Value, result: Value) -> Value | None:
