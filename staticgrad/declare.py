@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError
 from staticgrad.graph import Array, Leaf, Value, source_line
-from staticgrad.ops.registry import literal
+from staticgrad.ops.registry import Literal, literal
 from staticgrad.types import TensorType, as_dtype, declared_shape
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./:-]*")
 
 
-@runtime_checkable
 class Initializer(Protocol):
     """Something that makes the initial value of a parameter from its name."""
 
@@ -36,7 +35,7 @@ def input(name: str, shape: object, dtype: object = "float32") -> Value:
     return Leaf("input", _name(name), type).outputs[0]
 
 
-def parameter(name: str, value: object, requires_grad: bool = True) -> Value:
+def parameter(name: str, value: Initializer | Literal, requires_grad: bool = True) -> Value:
     """State that optimizers update, with an initial value: numbers, or an initializer from `sg.init`.
 
     Python floats and lists of them are float32; arrays keep their element type.
@@ -44,26 +43,28 @@ def parameter(name: str, value: object, requires_grad: bool = True) -> Value:
     return _state("parameter", name, value, requires_grad)
 
 
-def state(name: str, value: object) -> Value:
+def state(name: str, value: Initializer | Literal) -> Value:
     """State that no optimizer touches, such as running statistics or a counter, with an initial value."""
     return _state("state", name, value, False)
 
 
-def constant(array: object) -> Value:
+def constant(array: Value | Literal) -> Value:
     """A literal; Python floats are float32 and ints int64, arrays keep their element type."""
     if isinstance(array, Value):
         return array
-    return literal(array)  # type: ignore[arg-type]
+    return literal(array)
 
 
-def _state(kind: str, name: str, value: object, requires_grad: bool) -> Value:
+def _state(kind: str, name: str, value: Initializer | Literal, requires_grad: bool) -> Value:
     name = _name(name)
     if isinstance(value, Value):
         raise DeclarationError(f"{kind} {name!r} needs numbers to start from, not a symbolic value ({source_line()})")
-    if isinstance(value, Initializer):
-        array = value.array(name)
+    if isinstance(value, np.ndarray):
+        array: Array = value
+    elif callable(make := getattr(value, "array", None)):
+        array = make(name)
     else:
-        array = literal(value).node.attributes["value"]  # type: ignore[arg-type]
+        array = literal(value).node.attributes["value"]
     dtype = as_dtype(array.dtype)
     if requires_grad and not dtype.is_float:
         raise DTypeError(

@@ -22,27 +22,28 @@ def backward(cotangents: Cotangents, targets: Sequence[Value]) -> Cotangents:
 
     Returns the cotangent of every target that is reached through operators with a derivative.
     """
-    active = _between(cotangents, targets)
+    active, reached = _between(cotangents, targets)
     _refuse_unruled(active)
     for node in reversed(active):
         arrived = [cotangents.get(y) for y in node.outputs]
         if any(g is not None for g in arrived):
             with deriving_from(node):
                 for x, pulled in _pull(node, arrived):
-                    g = sum_to(pulled, x)
-                    cotangents[x] = cotangents[x] + g if x in cotangents else g
+                    if x in reached:
+                        g = sum_to(pulled, x)
+                        cotangents[x] = cotangents[x] + g if x in cotangents else g
     return cotangents
 
 
-def _between(outputs: Iterable[Value], targets: Iterable[Value]) -> list[Node]:
-    """The nodes on differentiable paths from `targets` to `outputs`, each after those it depends on."""
+def _between(outputs: Iterable[Value], targets: Iterable[Value]) -> tuple[list[Node], set[Value]]:
+    """The nodes on differentiable paths from `targets` to `outputs`, each after those it depends on, and their values."""
     reached = set(targets)
     active = []
     for node in topological(outputs, derivative=True):
         if any(x in reached for x in _differentiable_inputs(node)):
             reached.update(y for y in node.outputs if y.type.dtype.is_float)
             active.append(node)
-    return active
+    return active, reached
 
 
 def _differentiable_inputs(node: Node) -> Iterable[Value]:
