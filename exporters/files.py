@@ -120,6 +120,9 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> 
             os.chmod(temporary, 0o777 & ~_umask())
             os.rename(temporary, target)
     except OSError as error:
-        raise ExportError(f"cannot write {str(target)!r}: {error.strerror or error} ({source_line()})") from error
+        # What failed is a file in the temporary folder, whose name says nothing to the user.
+        reason = error.__cause__ if isinstance(error, ExportError) and isinstance(error.__cause__, OSError) else error
+        text = reason.strerror or reason
+        raise ExportError(f"cannot write {str(target)!r}: {text} ({source_line()})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,6 +1,8 @@
-"""staticgrad: a compiler for gradients. Declare a model, get its training step as one ONNX file of standard operators."""
+"""A compiler for gradients: declare a model, get its training step as one ONNX file of standard operators."""
 
-from staticgrad import eager, ops
+from typing import TYPE_CHECKING
+
+from staticgrad import eager, nn, ops, optim
 from staticgrad.declare import constant, input, parameter, state
 from staticgrad.differentiate import custom_vjp, grad, hessian, hvp, jacobian, jvp, stop_gradient, vjp
 from staticgrad.errors import (
@@ -18,10 +20,17 @@ from staticgrad.errors import (
     UnsupportedOperatorError,
 )
 from staticgrad.graph import Graph, Value
+from staticgrad.nn import init
 from staticgrad.optimise import optimise
-from staticgrad.runtime import function
+from staticgrad.runtime import Function, SessionSettings, StepResult, Trainer, function, warn_of_two_packages
 from staticgrad.tensor import *  # noqa: F403
 from staticgrad.tensor import __all__ as _functions
+from staticgrad.train.step import TrainStep, train_step
+
+if TYPE_CHECKING:
+    import exporters  # where type checkers find it in the repository
+else:
+    from staticgrad import exporters
 
 __version__ = "0.1.0"
 
@@ -32,11 +41,14 @@ __all__ = [
     "DeviceError",
     "ExportError",
     "FeedError",
+    "Function",
     "GradientError",
     "Graph",
     "NotFiniteError",
+    "SessionSettings",
     "ShapeError",
     "StaticgradError",
+    "StepResult",
     "SymbolicValueError",
     "TrainStep",
     "Trainer",
@@ -45,6 +57,7 @@ __all__ = [
     "constant",
     "custom_vjp",
     "eager",
+    "exporters",
     "function",
     "grad",
     "hessian",
@@ -64,3 +77,5 @@ __all__ = [
     "vjp",
 ]
 __all__ += _functions
+
+warn_of_two_packages()

@@ -64,7 +64,7 @@ def _state(kind: str, name: str, value: Initializer | Literal, requires_grad: bo
     elif callable(make := getattr(value, "array", None)):
         array = make(name)
     else:
-        array = literal(value).node.attributes["value"]
+        array = literal(value).node.attributes["value"]  # type: ignore[arg-type]
     dtype = as_dtype(array.dtype)
     if requires_grad and not dtype.is_float:
         raise DTypeError(

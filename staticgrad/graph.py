@@ -35,14 +35,14 @@ class SourceLine(NamedTuple):
         return f"{os.path.basename(self.file)}:{self.line}"
 
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_INSIDE = (__name__.partition(".")[0], "contextlib")
 _origin: ContextVar[tuple[Node | None, SourceLine] | None] = ContextVar("origin", default=None)
 
 
 def source_line() -> SourceLine:
     """The line of the nearest caller outside this package."""
     frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+    while frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE and frame.f_back is not None:
         frame = frame.f_back
     return SourceLine(frame.f_code.co_filename, frame.f_lineno)
 

@@ -14,7 +14,7 @@ def test_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_step().export(tmp_path / "step.onnx")
     assert main(["show", str(tmp_path / "step.onnx")]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("step.onnx: train_step, opset 13, IR version 10, ")
+    assert shown.startswith("step.onnx: train_step, opset 16, IR version 10, ")
     assert "  x: f32[N,5]\n" in shown
     assert "  v: f32[4,3]  (then fed v.next)\n" in shown
 

@@ -34,9 +34,10 @@ def test_the_first_program_prints_the_graph_and_trains(tmp_path: Path) -> None:
 
 def test_the_error_is_shown_as_it_is(tmp_path: Path) -> None:
     position = next(i for i, (language, code) in enumerate(BLOCKS) if "sg.ShapeError as error" in code)
-    assert run("import staticgrad as sg\n" + BLOCKS[position][1], tmp_path).strip().replace(
-        "<string>:3", "model.py:2"
-    ) == BLOCKS[position + 1][1].strip()
+    assert (
+        run("import staticgrad as sg\n" + BLOCKS[position][1], tmp_path).strip().replace("<string>:3", "model.py:2")
+        == BLOCKS[position + 1][1].strip()
+    )
 
 
 def test_the_operator_that_is_added_works(tmp_path: Path) -> None:

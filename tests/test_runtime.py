@@ -290,8 +290,6 @@ def test_two_packages_of_onnxruntime_are_warned_of_once(monkeypatch: pytest.Monk
     device.warn_of_two_packages.cache_clear()
 
 
-
-
 def test_random_batches_give_the_gradient_of_the_eager_reference() -> None:
     eager = sg.eager
     step = small_step(sg.optim.sgd(0.1))

@@ -91,6 +91,7 @@ class Feeds:
             array: Any = given
         elif isinstance(given, (np.ndarray, np.generic)):
             array = np.asarray(given)
+            array = array.astype(array.dtype.newbyteorder("="), copy=False)
         elif hasattr(given, "__dlpack__"):
             array = self._from_dlpack(name, given)
         else:
@@ -103,8 +104,6 @@ class Feeds:
                 f"({source_line()})"
             )
         if isinstance(array, np.ndarray):
-            if not array.dtype.isnative:
-                array = array.astype(array.dtype.newbyteorder("="))
             if not array.flags.c_contiguous:
                 array = np.ascontiguousarray(array)
             if dtype is DType.bfloat16:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnxruntime
 
 from staticgrad.errors import CheckpointError, DeclarationError, FeedError, NotFiniteError
 from staticgrad.graph import Array, Graph, source_line
@@ -16,7 +17,7 @@ from staticgrad.runtime.feeds import Feeds, bind_feed
 from staticgrad.runtime.finite import FLAGS, first_not_finite, with_finite_flags
 from staticgrad.runtime.session import SessionSettings, make_session
 from staticgrad.train.step import TrainStep
-from staticgrad.types import is_static
+from staticgrad.types import DType, is_static
 
 if TYPE_CHECKING:
     import exporters  # where type checkers find it in the repository
@@ -121,13 +122,16 @@ class Trainer:
                 binding.bind_ortvalue_output(f"{name}.next", self._buffers[after][name])
             self._bindings.append(binding)
         self._current = 0
-        # Numbers of fixed size go straight into an array of their own, step by step.
-        self._direct = [
-            (name, type.dtype.numpy, type.shape)
+        # On the CPU, results of fixed size land in one array each, and are copied from there.
+        self._landing = {
+            name: np.empty(type.shape, type.dtype.numpy)
             for name, type in self._results_types.items()
-            if self._device.kind == "cpu" and is_static(type.shape) and type.dtype.numpy.kind != "V"
-        ]
-        self._allocated = [name for name in self._results if name not in {n for n, _, _ in self._direct}]
+            if self._device.kind == "cpu" and is_static(type.shape) and type.dtype is not DType.bfloat16
+        }
+        for binding in self._bindings:
+            for name, array in self._landing.items():
+                binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        self._allocated = [name for name in self._results if name not in self._landing]
 
     def step(self, feeds: Batch | None = None, /, **named: Any) -> StepResult:
         """One step on a batch, given by input name, or as a dict for names that are no identifiers."""
@@ -137,18 +141,15 @@ class Trainer:
         binding = self._bindings[self._current]
         for name, array in given.items():
             bind_feed(binding, name, array)
-        values: dict[str, Any] = {}
-        for name, dtype, shape in self._direct:
-            number = values[name] = np.empty(shape, dtype)
-            binding.bind_output(name, "cpu", 0, dtype.type, shape, number.ctypes.data)
         if self._allocated or self._checked is not None:
-            self._run_allocating(binding, values)
+            values = self._run_allocating(binding)
         else:
             self._session.run_with_iobinding(binding)
+            values = {name: array.copy() for name, array in self._landing.items()}
         self._current = 1 - self._current
         return StepResult(values)
 
-    def _run_allocating(self, binding: Any, values: dict[str, Any]) -> None:
+    def _run_allocating(self, binding: Any) -> dict[str, Any]:
         """Run where onnxruntime has to make room for some results: on another device, or of sizes not known before."""
         names = [*self._allocated, *([FLAGS] if self._checked is not None else [])]
         for name in names:
@@ -156,13 +157,13 @@ class Trainer:
                 name, "cpu" if name == FLAGS else self._device.kind, 0 if name == FLAGS else self._device.number
             )
         self._session.run_with_iobinding(binding)
-        bound = [f"{name}.next" for name in self._changing] + [name for name, _, _ in self._direct] + names
+        bound = [f"{name}.next" for name in self._changing] + list(self._landing) + names
         found = dict(zip(bound, binding.get_outputs(), strict=True))
         if self._checked is not None:
             bad = first_not_finite(self._checked, to_numpy(found.pop(FLAGS)))
             if bad is not None:
                 raise NotFiniteError(f"{bad}; the state is that before this step ({source_line()})")
-        values.update({name: found[name] for name in self._allocated})
+        return {name: self._landing[name].copy() if name in self._landing else found[name] for name in self._results}
 
     def fit(
         self,

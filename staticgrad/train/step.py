@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from staticgrad.train.transformations import GradientTransformation, declare_state
-
-from staticgrad.declare import leaves
+from staticgrad import ops
+from staticgrad.declare import check_update, leaves
 from staticgrad.differentiate import grad
-from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError
+from staticgrad.errors import DeclarationError, DTypeError, GradientError
 from staticgrad.graph import Array, Graph, Leaf, Value, source_line, topological
 from staticgrad.optimise import optimise
+from staticgrad.train.states import naming
+from staticgrad.train.transformations import GradientTransformation, State, Updates
+from staticgrad.types import DType
 
 if TYPE_CHECKING:
     import onnx
+
+    import exporters  # where type checkers find it in the repository
+else:
+    from staticgrad import exporters
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,27 +47,22 @@ class TrainStep:
 
     def model(self) -> onnx.ModelProto:
         """The step as an ONNX model."""
-        from staticgrad.exporters.bundle import step_model
-
-        return step_model(self)
+        return exporters.step_model(self.graph, self.state)
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the step as one .onnx file."""
-        from staticgrad.exporters.files import write_model
-
-        write_model(self.model(), path)
+        exporters.write_model(self.model(), path)
 
     def export_bundle(self, folder: str | os.PathLike[str]) -> None:
         """Write init, train_step, eval and predict models, a manifest and the initial state into a folder."""
-        from staticgrad.exporters.bundle import export_bundle
+        exporters.write_bundle(
+            folder, self.graph, self.eval_graph, self.predict_graph, self.state, self.metrics, self.parameters
+        )
 
-        export_bundle(self, folder)
-
-    def training_info(self) -> onnx.ModelProto:
-        """The step in ONNX's own training form: an inference model with a TrainingInfoProto."""
-        from staticgrad.exporters.training_info import to_training_info
-
-        return to_training_info(self)
+    def export_training_info(self, path: str | os.PathLike[str]) -> None:
+        """Write the step in ONNX's own form: a model of the predictions, or of the loss, with a TrainingInfoProto."""
+        inference = self.eval_graph if self.predict_graph is None else self.predict_graph
+        exporters.write_model(exporters.to_training_info(self.graph, inference, self.state), path)
 
 
 def train_step(
@@ -84,13 +85,13 @@ def train_step(
     predicted = _named(predictions, "prediction")
     chosen = _parameters(loss, params)
     gradients = dict(zip(chosen, grad(loss, list(chosen.values())), strict=True))
-    with declare_state(chosen):
-        states = optimizer.init(chosen)
-        changes, next_states = optimizer.update(gradients, states, chosen)
-    following: dict[Value, Value] = {p: p + changes[name] for name, p in chosen.items()}
-    following.update(next_states)
+    declared_values = [loss, *shown.values(), *predicted.values(), *chosen.values(), *_both(updates)]
+    taken = {leaf.name for leaf in _leaves(declared_values)} | {*shown, *predicted}
+    following = _update(optimizer, gradients, chosen, taken)
     for state, value in (updates or {}).items():
-        _check_update(state, value, following)
+        check_update(state, value)
+        if state in following:
+            raise DeclarationError(f"{state.name!r} is updated by the optimizer already ({source_line()})")
         following[state] = value
 
     results = [loss, *shown.values(), *following.values()]
@@ -114,6 +115,80 @@ def train_step(
         parameters=tuple(chosen),
         state={leaf.name: leaf.initial for leaf in kept if leaf.initial is not None},
     )
+
+
+def _update(
+    optimizer: GradientTransformation, gradients: Updates, params: Mapping[str, Value], taken: set[str]
+) -> dict[Value, Value]:
+    """The next value of every parameter and of every state of the optimizer.
+
+    Parameters of 16 bits are seen by the optimizer in float32, as are their gradients, and so are its states: an eps
+    of 1e-8 is 0 in float16. The sum of parameter and update is rounded to 16 bits once, at the end.
+    """
+    wide = {name: _widened(p) for name, p in params.items()}
+    steps = {name: _widened(g) for name, g in gradients.items()}
+    while True:
+        with naming(taken) as names:
+            states = optimizer.init(wide)
+            changes, next_states = optimizer.update(steps, states, wide)
+        _check_changes(changes, wide)
+        following = {p: _cast(wide[name] + changes[name], p.type.dtype) for name, p in params.items()}
+        for state, value in _pairs(states, next_states):
+            check_update(state, value)
+            if following.setdefault(state, value) is not value:
+                raise DeclarationError(f"the optimizer gives {state.name!r} two next values ({source_line()})")
+        # What else the optimizer brought, such as an input for the learning rate, keeps its name; ours give way.
+        others = {leaf.name for leaf in _leaves(_both(following)) if leaf.outputs[0] not in names.made}
+        if others.isdisjoint(state.name for state in names.made):
+            return following
+        taken = taken | others
+
+
+def _widened(x: Value) -> Value:
+    return _cast(x, DType.float32) if x.type.dtype in (DType.float16, DType.bfloat16) else x
+
+
+def _cast(x: Value, dtype: DType) -> Value:
+    return x if x.type.dtype is dtype else ops.cast(x, to=dtype)
+
+
+def _pairs(state: State, following: State) -> Iterator[tuple[Value, Value]]:
+    """Every state with its next value, from two structures that must agree."""
+    if isinstance(state, Value) and isinstance(following, Value):
+        yield state, following
+    elif isinstance(state, Mapping) and isinstance(following, Mapping) and state.keys() == following.keys():
+        for key in state:
+            yield from _pairs(state[key], following[key])
+    elif isinstance(state, (tuple, list)) and isinstance(following, (tuple, list)) and len(state) == len(following):
+        for one, other in zip(state, following, strict=True):
+            yield from _pairs(one, other)
+    elif state is not None or following is not None:
+        raise DeclarationError(
+            f"an optimizer's next state must have the structure of its state: {state!r:.60} was followed by "
+            f"{following!r:.60} ({source_line()})"
+        )
+
+
+def _check_changes(changes: Any, params: Mapping[str, Value]) -> None:
+    if not isinstance(changes, Mapping) or changes.keys() != params.keys():
+        given = ", ".join(map(str, changes)) if isinstance(changes, Mapping) else f"{changes!r:.60}"
+        raise DeclarationError(
+            f"an optimizer must give one update for each of {', '.join(params)}; it gave {given} ({source_line()})"
+        )
+    for name, p in params.items():
+        change = changes[name]
+        if not isinstance(change, Value) or change.type != p.type:
+            came = change.type if isinstance(change, Value) else f"{change!r:.60}"
+            raise DeclarationError(f"the update of {name!r} must be {p.type}, {came} came ({source_line()})")
+
+
+def _leaves(values: Iterable[Value]) -> list[Leaf]:
+    return [node for node in topological(values) if isinstance(node, Leaf)]
+
+
+def _both(updates: Mapping[Value, Value] | None) -> list[Value]:
+    """States and their next values, as far as they are Values: they are checked later."""
+    return [v for pair in (updates or {}).items() for v in pair if isinstance(v, Value)]
 
 
 def _subgraph(name: str, outputs: Mapping[str, Value]) -> Graph:
@@ -180,23 +255,3 @@ def _check_names(feeds: Mapping[str, Value], states: Mapping[str, Value], *outpu
                     f"the name {name!r} is taken by the {other.node.kind} declared at {other.source}; name the output "  # type: ignore[attr-defined]
                     f"declared at {value.source} otherwise ({source_line()})"
                 )
-
-
-def _check_update(state: Any, value: Any, following: Mapping[Value, Value]) -> None:
-    if not (isinstance(state, Value) and isinstance(state.node, Leaf) and state.node.kind != "input"):
-        raise DeclarationError(f"updates map states to their next values, {state!r:.60} is no state ({source_line()})")
-    if state in following:
-        raise DeclarationError(f"{state.name!r} is updated by the optimizer already ({source_line()})")
-    if not isinstance(value, Value):
-        raise DeclarationError(
-            f"the next value of {state.name!r} must be a Value, {value!r:.60} came ({source_line()})"
-        )
-    if value.type.dtype is not state.type.dtype:
-        raise DTypeError(
-            f"the next value of {state.name!r} is {value.type}, the state {state.type}; cast it ({source_line()})"
-        )
-    if value.type.shape != state.type.shape:
-        raise ShapeError(
-            f"the next value of {state.name!r} is {value.type}, the state {state.type}; shapes must agree "
-            f"({source_line()})"
-        )
