@@ -31,6 +31,12 @@ def _expect(name: str, a: Tensor, b: Tensor, ranks: tuple[int, int] | None = Non
         )
 
 
+def _product(a: Array, b: Array) -> Array:
+    """a b, with the sums of float32 taken in float64: what two float32 programs differ by is the rounding of long sums,
+    and a witness should bring none of its own."""
+    return np.asarray(a.astype(np.float64) @ b.astype(np.float64)).astype(a.dtype) if a.dtype == np.float32 else a @ b
+
+
 @quiet
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """y = a b for vectors, matrices and batches of matrices that broadcast; the gradients are g b^T and a^T g.
@@ -47,18 +53,18 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         raise EagerError(
             f"matmul of shapes {list(input.shape)} and {list(other.shape)}: the batch sizes do not broadcast"
         ) from None
-    y = a @ b
+    y = _product(a, b)
     taken = (-2,) * row + (-1,) * column
 
     def whole(g: Array) -> Array:
         return np.expand_dims(g, -1 if column else -2) if row != column else np.reshape(g, (1, 1)) if row else g
 
     def to_input(g: Array) -> Array:
-        z = whole(g) @ b.swapaxes(-1, -2)
+        z = _product(whole(g), b.swapaxes(-1, -2))
         return z.sum(axis=tuple(range(z.ndim - 1))) if row else z
 
     def to_other(g: Array) -> Array:
-        z = a.swapaxes(-1, -2) @ whole(g)
+        z = _product(a.swapaxes(-1, -2), whole(g))
         return z.sum(axis=(*range(z.ndim - 2), z.ndim - 1)) if column else z
 
     return result(np.squeeze(y, taken) if taken else y, (input, to_input), (other, to_other))

@@ -124,7 +124,7 @@ class Trainer:
         self._current = 0
         # On the CPU, results of fixed size land in one array each, and are copied from there.
         self._landing = {
-            name: np.empty(type.shape, type.dtype.numpy)
+            name: np.empty([int(d) for d in type.shape], type.dtype.numpy)
             for name, type in self._results_types.items()
             if self._device.kind == "cpu" and is_static(type.shape) and type.dtype is not DType.bfloat16
         }
