@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from staticgrad.exporters import to_model
 
 import staticgrad as sg
-from staticgrad.exporters import to_model
 
 Loss = tuple[sg.Value, list[sg.Value]]
 

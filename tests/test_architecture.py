@@ -42,13 +42,14 @@ def imported(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level == 0:
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "staticgrad" else [node.module]
+            whole = node.module == "staticgrad"
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if whole else [str(node.module)]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:
             continue
         for name in names:
-            parts = str(name).split(".")
+            parts = name.split(".")
             if parts[0] == "exporters":
                 found.add("exporters")
             elif parts[0] == "staticgrad" and len(parts) > 1:

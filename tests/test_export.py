@@ -1,4 +1,4 @@
-"""The exported files: one training step, the bundle, ONNX's training form; names, opsets, metadata, and what they compute."""
+"""The exported files (the step, the bundle, ONNX's training form): names, opsets, metadata, and what they compute."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from staticgrad.exporters.opset import lowest_opset
 
 import staticgrad as sg
 from staticgrad import exporters
-from staticgrad.exporters.opset import lowest_opset
 from staticgrad.types import DType
 
 RANDOM = np.random.default_rng(0)
