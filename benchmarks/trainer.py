@@ -1,7 +1,7 @@
 """What `trainer.step` costs above a bare `run_with_iobinding` on the same session, in microseconds.
 
-`python -m benchmarks.trainer`: the bare run has its inputs and outputs bound once; the step checks and binds a batch of two arrays
-each time and makes room for the loss. Both are interleaved, the median of many rounds counts.
+`python -m benchmarks.trainer`: the bare run has its inputs and outputs bound once; the step checks and binds a batch
+of two arrays each time and copies the loss. Both are interleaved, the median of many rounds counts.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def _state(kind: str, name: str, value: Initializer | Literal, requires_grad: bo
 def _name(name: object) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DeclarationError(
-            f"name {name!r} is not allowed; letters, digits and _ . / : - are, and a letter or _ first ({source_line()})"
+            f"name {name!r} is not allowed; letters, digits and _ . / : - are, a letter or _ first ({source_line()})"
         )
     if name == "loss" or name.endswith(".next"):
         raise DeclarationError(f"name {name!r} is reserved for the training step's outputs ({source_line()})")

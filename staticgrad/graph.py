@@ -283,8 +283,8 @@ class Graph:
         for node in self.nodes:
             if isinstance(node, Leaf):
                 raise DeclarationError(
-                    f"the graph {name!r} depends on {node.kind} {node.name!r} (declared at {node.source}), which is not "
-                    f"among its inputs ({source_line()})"
+                    f"the graph {name!r} depends on {node.kind} {node.name!r} (declared at {node.source}), which is "
+                    f"not among its inputs ({source_line()})"
                 )
 
     @property

@@ -280,7 +280,7 @@ class Methods:
         return FUNCTIONS["minimum"](self, other)
 
     def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Value:
-        """`x` limited to [min, max], numbers or tensors; the derivative passes at the bounds; where min > max, `max`."""
+        """`x` within [min, max], numbers or tensors; the derivative passes at the bounds; where min > max, `max`."""
         return FUNCTIONS["clamp"](self, min, max)
 
     def masked_fill(self, mask: Value, number: Operand) -> Value:
@@ -388,7 +388,7 @@ class Methods:
         return FUNCTIONS["bool"](self)
 
     def reshape(self, *shape: Any) -> Value:
-        """The same elements in another shape; one size may be -1, and names of dimensions of `x` stand for their sizes."""
+        """The same elements in another shape; one size may be -1, or the name of a dimension of `x`."""
         return FUNCTIONS["reshape"](self, *shape)
 
     def view(self, *shape: Any) -> Value:
@@ -484,7 +484,7 @@ class Methods:
         return FUNCTIONS["scatter_add"](self, dim, index, src)
 
     def matmul(self, other: Value) -> Value:
-        """The matrix product over the last two dimensions; leading ones broadcast, rank 1 counts as a row or a column."""
+        """The matrix product over the last two dimensions; leading ones broadcast, rank 1 is a row or a column."""
         return FUNCTIONS["matmul"](self, other)
 
     def mm(self, mat2: Value) -> Value:
@@ -593,7 +593,7 @@ class Methods:
         dim: builtins.int | Sequence[builtins.int] | None = None,
         keepdim: builtins.bool = False,
     ) -> Value:
-        """The p-norm over `dim`: `sum(|x|^p)^(1/p)`, the largest or smallest `|x|` for p = inf or -inf, a count for p = 0."""
+        """The p-norm over `dim`: `sum(|x|^p)^(1/p)`, the extremes of `|x|` for p = inf or -inf, a count for p = 0."""
         return FUNCTIONS["norm"](self, p, dim, keepdim)
 
     def cumsum(self, dim: builtins.int) -> Value:
