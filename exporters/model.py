@@ -9,9 +9,10 @@ import numpy as np
 import onnx
 
 from staticgrad.graph import Array, Graph, Node, SourceLine, Value, collection_paused, constant_of
+from staticgrad.ops.registry import DIALECT
 from staticgrad.types import DType, TensorType, as_dtype, is_unknown
 
-from .opset import DIALECT, FLOOR, lowest_opset, stamp
+from .opset import FLOOR, lowest_opset, stamp
 
 _ATTRIBUTE = onnx.AttributeProto
 _KINDS = onnx.defs.OpSchema.AttrType

@@ -9,10 +9,8 @@ from typing import Any
 import onnx
 from onnx import helper
 
+from staticgrad.ops.registry import DIALECT
 from staticgrad.types import DType
-
-DIALECT = 26
-"""The opset in which graphs are written down; the newest that stock onnxruntime runs."""
 
 FLOOR = 13
 _IR_FLOOR = 10

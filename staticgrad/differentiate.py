@@ -1,4 +1,4 @@
-"""Derivatives by source-to-source transformation: a graph of standard operators in, a graph of standard operators out."""
+"""Derivatives by source-to-source transformation: standard operators in, standard operators out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError, UnsupportedOperatorError
-from staticgrad.graph import Node, Value, collection_paused, deriving_from, source_line, topological
+from staticgrad.graph import Leaf, Node, Value, collection_paused, deriving_from, source_line, topological
 from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative, zeros_like
 from staticgrad.ops.registry import Operator, constant, literal
 from staticgrad.types import TensorType, is_unknown
@@ -36,7 +36,7 @@ def backward(cotangents: Cotangents, targets: Sequence[Value]) -> Cotangents:
 
 
 def _between(outputs: Iterable[Value], targets: Iterable[Value]) -> tuple[list[Node], set[Value]]:
-    """The nodes on differentiable paths from `targets` to `outputs`, each after those it depends on, and their values."""
+    """The nodes on differentiable paths from `targets` to `outputs`, in order, and the values on them."""
     reached = set(targets)
     active = []
     for node in topological(outputs, derivative=True):
@@ -99,6 +99,9 @@ def sum_to(g: Value, x: Value) -> Value:
     if lead < 0:
         # An operand broadcast up by others of higher rank that are all of size 1 cannot be here: ranks only grow.
         raise ShapeError(f"a cotangent {g.type} came for {x.type}, from the rule of a node at {x.source}")
+    for a, b in zip(wide[lead:], narrow, strict=True):
+        if a != b and b != 1 and not is_unknown(b) and (a == 1 or (isinstance(a, int) and isinstance(b, int))):
+            raise ShapeError(f"a cotangent {g.type} came for {x.type}, from the rule of a node at {x.source}")
     # Where the sizes differ and x is not known to be 1, the sizes of the run decide.
     if any(a != b and b != 1 for a, b in zip(wide[lead:], narrow, strict=True)):
         if lead:
@@ -107,8 +110,8 @@ def sum_to(g: Value, x: Value) -> Value:
         axes = ops.reshape(ones, [-1])
         how = {"keepdims": True, "noop_with_empty_axes": True}
         return ops.reduce_sum.apply((g, axes), how, (x.type,)).outputs[0]
-    axes = [*range(lead), *(lead + i for i, d in enumerate(narrow) if d == 1 and wide[lead + i] != 1)]
-    g = ops.reduce_sum(g, axes, keepdims=not lead)
+    repeated = [*range(lead), *(lead + i for i, d in enumerate(narrow) if d == 1 and wide[lead + i] != 1)]
+    g = ops.reduce_sum(g, repeated, keepdims=not lead)
     return reshape_like(g, x)
 
 
@@ -128,8 +131,8 @@ def _float_only(values: Iterable[Value], what: str) -> None:
         if not value.type.dtype.is_float:
             name = f" {value.name!r}" if value.name else ""
             raise DTypeError(
-                f"{what}{name} is {value.type}, declared at {value.source}; only floating values have derivatives; cast "
-                f"it before use ({source_line()})"
+                f"{what}{name} is {value.type}, declared at {value.source}; only floating values have derivatives; "
+                f"cast it before use ({source_line()})"
             )
 
 
@@ -191,8 +194,8 @@ def grad(loss: Value, wrt: Any, unused: str = "error") -> Any:
     _float_only(values, "wrt")
     if loss.type.shape != ():
         raise GradientError(
-            f"the loss must be one number, its shape is {list(loss.shape)}; reduce it with .sum() or .mean(), or use sg.vjp; "
-            f"loss declared at {loss.source} ({source_line()})"
+            f"the loss must be one number, its shape is {list(loss.shape)}; reduce it with .sum() or .mean(), or use "
+            f"sg.vjp; loss declared at {loss.source} ({source_line()})"
         )
     one = constant(np.ones((), loss.type.dtype.numpy))
     found = _pulled_back([loss], values, [one])
@@ -207,11 +210,11 @@ def grad(loss: Value, wrt: Any, unused: str = "error") -> Any:
         raise GradientError(
             f"the loss does not depend on {names}; leave it out, or pass unused='zero' or 'none' ({source_line()})"
         )
-    results = tuple(
+    gradients = tuple(
         g if g is not None else None if unused == "none" and x not in reached else zeros_like(x)
         for x, g in zip(values, found, strict=True)
     )
-    return results[0] if alone else results
+    return gradients[0] if alone else gradients
 
 
 def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
@@ -235,7 +238,7 @@ def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
 
 
 def hvp(loss: Value, wrt: Any, vectors: Any) -> Any:
-    """The Hessian of a scalar `loss` by `wrt`, times `vectors`: the vjp of the gradient, since Hessians are symmetric."""
+    """The Hessian of a scalar `loss` by `wrt`, times `vectors`: the vjp of the gradient, for it is symmetric."""
     values, alone = _aligned(wrt, "wrt")
     first = grad(loss, values, unused="zero")
     results = vjp(first, values, [vectors] if alone else vectors)
@@ -253,8 +256,8 @@ def jacobian(y: Value, x: Any) -> Any:
     shape = y.type.shape
     if not all(isinstance(d, int) for d in shape):
         raise ShapeError(
-            f"the Jacobian needs sizes of y that are known, they are {list(y.shape)}; use sg.vjp or sg.jvp, or declare the "
-            f"sizes as numbers ({source_line()})"
+            f"the Jacobian needs sizes of y that are known, they are {list(y.shape)}; use sg.vjp or sg.jvp, or declare "
+            f"the sizes as numbers ({source_line()})"
         )
     count = int(np.prod([int(d) for d in shape]))
     units = np.eye(count, dtype=y.type.dtype.numpy).reshape(count, *[int(d) for d in shape])
@@ -288,7 +291,8 @@ def custom_vjp(function: Callable[..., Value], rule: Callable[..., Any]) -> Call
     """`function` with its derivative replaced: `rule(g, y, *inputs)` gives the cotangents of the inputs.
 
     `function` takes Values and gives one Value; `rule` gives a Value (or None) for each input, a tuple if there are
-    several. A rule made of Values is differentiated in turn for higher derivatives.
+    several. A rule made of Values is differentiated in turn for higher derivatives. What `function` depends on must
+    be among its arguments (GradientError otherwise).
     """
 
     def wrapped(*inputs: Value) -> Value:
@@ -296,7 +300,27 @@ def custom_vjp(function: Callable[..., Value], rule: Callable[..., Any]) -> Call
         result = function(*given)
         if not isinstance(result, Value):
             raise DeclarationError(f"a function with custom_vjp gives one Value, {result!r:.60} came ({source_line()})")
-
+        captured = _captured(result, given)
+        if captured is not None:
+            raise GradientError(
+                f"a function with custom_vjp uses {captured.name} ({captured.source}), which is not an argument, "
+                f"so its derivative would be lost; pass it, or sg.stop_gradient({captured.name}) ({source_line()})"
+            )
         return with_derivative(result, given, rule)
 
     return wrapped
+
+
+def _captured(result: Value, given: Iterable[Value]) -> Leaf | None:
+    """An input, parameter or state that `result` depends on differentiably and not through `given`."""
+    seen = set(given)
+    stack = [result] if result not in seen else []
+    while stack:
+        value = stack.pop()
+        if isinstance(value.node, Leaf) and value.type.dtype.is_float:
+            return value.node
+        for x in _differentiable_inputs(value.node):
+            if x not in seen:
+                seen.add(x)
+                stack.append(x)
+    return None

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from staticgrad.graph import Graph, Leaf, Node, Value, collection_paused, constant_of, rewriting
-from staticgrad.ops.registry import Operator, constant
+from staticgrad.errors import GradientError
+from staticgrad.graph import Graph, Leaf, Node, Pullback, Value, collection_paused, constant_of, rewriting
+from staticgrad.methods import OPERATORS
+from staticgrad.ops.registry import DIALECT, Operator, constant
 
 Equation = Callable[[Node], Value | None]
 """Left side in, right side out: a value equal to the node's first output, or None where the equation does not apply."""
@@ -21,12 +23,12 @@ _INTERN_LIMIT = 1024
 
 
 def _is_deterministic(name: str) -> bool:
-    schema: Any = onnx.defs.get_schema(name, 26)
+    schema: Any = onnx.defs.get_schema(name, DIALECT)
     return bool(schema.node_determinism == schema.NodeDeterminism.Deterministic)
 
 
 class Rebuild:
-    """One sweep over a graph. Equal nodes become one, nodes of literals become literals, what no output needs is gone."""
+    """One sweep over a graph: equal nodes become one, nodes of literals literals, what no output needs is gone."""
 
     def __init__(self, equations: Mapping[str, Sequence[Equation]], trace: Trace | None = None) -> None:
         self.equations = equations
@@ -43,7 +45,10 @@ class Rebuild:
             for node in graph.nodes:
                 self.canonical[node] = self._place(node)
             outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
-            return Graph(graph.name, graph.inputs, outputs)
+            rebuilt = Graph(graph.name, graph.inputs, outputs)
+            if any(node.pullback is not None for node in graph.nodes):
+                rebuilt = _sealed(rebuilt, {name for name, value in outputs.items() if value is graph.outputs[name]})
+            return rebuilt
 
     def _lookup(self, value: Value) -> Value:
         return self.canonical[value.node][value.index]
@@ -156,7 +161,31 @@ class Rebuild:
             return constant(np.asarray(result).astype(output.type.dtype.numpy))
 
 
-def _with_inputs(node: Node, inputs: tuple[Value | None, ...]) -> Node:
+def _sealed(graph: Graph, untouched: set[str]) -> Graph:
+    """The graph with outputs that refuse to be differentiated: the replaced derivatives in it are gone."""
+    new: dict[Value, Value] = {}
+    ends = {value.node for name, value in graph.outputs.items() if value.type.dtype.is_float}
+    for node in graph.nodes:
+        if node in ends or any(v in new for v in node.inputs):
+            inputs = tuple([None if v is None else new.get(v, v) for v in node.inputs])
+            copy = _with_inputs(node, inputs, _refusing(inputs) if node in ends else None)
+            new.update(zip(node.outputs, copy.outputs, strict=True))
+    outputs = {}
+    for name, value in graph.outputs.items():
+        if isinstance(value.node, Leaf) and name not in untouched:
+            value = OPERATORS["Identity"].apply((value,), pullback=_refusing((value,))).outputs[0]
+        outputs[name] = new.get(value, value)
+    return Graph(graph.name, graph.inputs, outputs)
+
+
+def _refusing(inputs: tuple[Value | None, ...]) -> Pullback:
+    def refuse(_: Value) -> tuple[Value | None, ...]:
+        raise GradientError("an optimised graph has lost its replaced derivatives; differentiate first, optimise then")
+
+    return Pullback(tuple([v for v in inputs if v is not None]), refuse)
+
+
+def _with_inputs(node: Node, inputs: tuple[Value | None, ...], pullback: Pullback | None = None) -> Node:
     """The same operator on other inputs of the same types."""
     copy = Node(
         node.op,
@@ -165,6 +194,7 @@ def _with_inputs(node: Node, inputs: tuple[Value | None, ...]) -> Node:
         [v.type for v in node.outputs],
         source=node.source,
         derives_from=node.derives_from,
+        pullback=pullback,
     )
     for new, old in zip(copy.outputs, node.outputs, strict=True):
         new.content = old.content

@@ -70,14 +70,17 @@ def as_dtype(dtype: object) -> DType:
     """The element type that a name (`"float32"`), a numpy dtype or a Python type stands for; DTypeError otherwise."""
     if isinstance(dtype, DType):
         return dtype
-    if isinstance(dtype, str) and dtype in DType.__members__:
-        return DType(dtype)
     if dtype is float:
         return DType.float32
-    try:
-        found = _BY_NUMPY.get(np.dtype(dtype))  # type: ignore[call-overload]
-    except TypeError:
-        found = None
+    found = None
+    if isinstance(dtype, str):
+        # Only the names: to numpy "float" is float64, to PyTorch float32.
+        found = DType.__members__.get(dtype)
+    else:
+        try:
+            found = _BY_NUMPY.get(np.dtype(dtype))  # type: ignore[call-overload]
+        except TypeError:
+            pass
     if found is None:
         raise DTypeError(f"no element type {dtype!r}; one of {', '.join(DType)} is expected")
     return found

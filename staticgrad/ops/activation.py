@@ -6,7 +6,7 @@ import math
 
 from staticgrad.graph import Value
 from staticgrad.ops.arithmetic import abs
-from staticgrad.ops.kinds import floating, normal_axis, numeric
+from staticgrad.ops.kinds import floating, normal_axis, numeric, stored
 from staticgrad.ops.logic import greater, less, logical_and, where
 from staticgrad.ops.math import erf, exp, tanh
 from staticgrad.ops.reduction import reduce_sum
@@ -30,7 +30,7 @@ def leaky_relu(x: Input, *, alpha: float = 0.01) -> Value:
 
 @leaky_relu.vjp
 def _(g, y, x, *, alpha):
-    return where(greater(x, 0), g, g * alpha)
+    return where(greater(x, 0), g, g * stored(alpha))
 
 
 @onnx_op("Elu", type=floating)
@@ -40,7 +40,7 @@ def elu(x: Input, *, alpha: float = 1.0) -> Value:
 
 @elu.vjp
 def _(g, y, x, *, alpha):
-    return where(greater(x, 0), g, g * (alpha * exp(_negative(x))))
+    return where(greater(x, 0), g, g * (stored(alpha) * exp(_negative(x))))
 
 
 @onnx_op("Selu", type=floating)
@@ -50,6 +50,7 @@ def selu(x: Input, *, alpha: float = 1.6732632423543772, gamma: float = 1.050700
 
 @selu.vjp
 def _(g, y, x, *, alpha, gamma):
+    alpha, gamma = stored(alpha), stored(gamma)
     return where(greater(x, 0), g * gamma, g * (gamma * alpha * exp(_negative(x))))
 
 
@@ -60,7 +61,7 @@ def celu(x: Input, *, alpha: float = 1.0) -> Value:
 
 @celu.vjp
 def _(g, y, x, *, alpha):
-    return where(greater(x, 0), g, g * exp(_negative(x) / alpha))
+    return where(greater(x, 0), g, g * exp(_negative(x) / stored(alpha)))
 
 
 @onnx_op("Sigmoid", type=floating)
@@ -101,7 +102,7 @@ def hard_sigmoid(x: Input, *, alpha: float = 0.2, beta: float = 0.5) -> Value:
 
 @hard_sigmoid.vjp
 def _(g, y, x, *, alpha, beta):
-    return where(logical_and(greater(y, 0), less(y, 1)), g * alpha, 0)
+    return where(logical_and(greater(y, 0), less(y, 1)), g * stored(alpha), 0)
 
 
 @onnx_op("HardSwish", type=floating)

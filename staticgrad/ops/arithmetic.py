@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
+from staticgrad.errors import DTypeError
 from staticgrad.graph import Value, constant_of
-from staticgrad.ops.kinds import broadcast, elementwise_content, floating, full_like, numeric, subtract_dims
+from staticgrad.ops.kinds import (
+    broadcast,
+    common_dtype,
+    elementwise_content,
+    floating,
+    full_like,
+    numeric,
+    subtract_dims,
+)
 from staticgrad.ops.logic import equal, greater, greater_or_equal, less, less_or_equal, logical_and, where
 from staticgrad.ops.math import log
-from staticgrad.ops.registry import Input, onnx_op
-from staticgrad.types import DType, TensorType, add_dims, broadcast_shapes, divide_dims, multiply_dims
+from staticgrad.ops.registry import Input, constant, onnx_op, require
+from staticgrad.types import DType, TensorType, add_dims, divide_dims, multiply_dims
 
 
 @onnx_op("Add", type=broadcast, content=elementwise_content(add_dims), numpy=np.add, promotes=True)
@@ -57,7 +68,14 @@ def _(g, y, a, b):
     return g, -(g * y)
 
 
-@onnx_op("Mod", type=broadcast, promotes=True)
+def _remainder(a, b, *, fmod):
+    type = broadcast(a, b)
+    if type.dtype.is_float and not fmod:
+        raise DTypeError("Mod of floating numbers needs fmod=True; sg.remainder has the sign of the divisor")
+    return type
+
+
+@onnx_op("Mod", type=_remainder, promotes=True)
 def mod(a: Input, b: Input, *, fmod: bool = False) -> Value:
     """The remainder of `a / b`: with the sign of `b`, or with `fmod=True` (needed for floats) with the sign of `a`."""
 
@@ -113,7 +131,11 @@ def _(g, y, x):
     return g * 0.5 / y
 
 
-@onnx_op("Pow", type=broadcast, numpy=np.power, promotes=True)
+def _powered(x, exponent):
+    return np.power(x, exponent) if x.dtype.kind not in "iu" or (exponent >= 0).all() else None
+
+
+@onnx_op("Pow", type=broadcast, numpy=_powered, promotes=True)
 def pow(x: Input, exponent: Input) -> Value:
     """`x ** exponent`; by the exponent the derivative at x = 0 is 0 where the exponent is not negative."""
 
@@ -121,15 +143,22 @@ def pow(x: Input, exponent: Input) -> Value:
 @pow.vjp
 def _(g, y, x, exponent):
     number = constant_of(exponent)
-    slope = exponent * pow(x, exponent - 1)
+    origin = equal(x, 0)
+    if number is None:
+        less_by_one = exponent - 1
+    else:
+        # A literal, so that higher derivatives see the number too.
+        less_by_one = constant(number - number.dtype.type(1))
+    base = x
     if number is None or not number.all():
         # 0 * 0**-1 would be NaN where the derivative of x**0 is 0.
-        slope = where(equal(exponent, 0), 0, slope)
-    flat = logical_and(equal(x, 0), greater_or_equal(exponent, 0))
+        base = where(logical_and(origin, equal(exponent, 0)), 1, x)
+    slope = exponent * pow(base, less_by_one)
+    flat = logical_and(origin, greater_or_equal(exponent, 0))
     return g * slope, g * where(flat, 0, y * log(where(flat, 1, x)))
 
 
-@onnx_op("Max", type=broadcast, content=None, numpy=np.maximum, promotes=True)
+@onnx_op("Max", type=broadcast, numpy=lambda *xs: reduce(np.maximum, xs), promotes=True)
 def max(*xs: Input) -> Value:
     """The elementwise maximum; ties share the derivative evenly."""
 
@@ -139,7 +168,7 @@ def _(g, y, *xs):
     return _shared_by_ties(g, y, xs)
 
 
-@onnx_op("Min", type=broadcast, numpy=np.minimum, promotes=True)
+@onnx_op("Min", type=broadcast, numpy=lambda *xs: reduce(np.minimum, xs), promotes=True)
 def min(*xs: Input) -> Value:
     """The elementwise minimum; ties share the derivative evenly."""
 
@@ -160,9 +189,9 @@ def _shared_by_ties(g, y, xs):
 
 
 def _clipped(x, low=None, high=None):
+    common_dtype(x, low, high)
     for bound in (low, high):
-        if bound is not None and bound.type.shape != ():
-            broadcast_shapes(bound.type.shape, ())
+        require(bound is None or bound.type.shape in ((), (1,)), "a bound is one number; sg.clamp takes tensors")
     return numeric(x)
 
 

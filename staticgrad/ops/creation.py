@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from staticgrad.graph import Array, Value, constant_of
-from staticgrad.ops.kinds import common_dtype, dims_of, same
+from staticgrad.methods import OPERATORS
+from staticgrad.ops.kinds import common_dtype, dims_of, reshape_like
 from staticgrad.ops.registry import Input, onnx_op, require
 from staticgrad.types import DType, TensorType, as_dtype, unknown
 
@@ -18,6 +19,9 @@ def constant_op(*, value: Array) -> Value:
 def _filled(shape, *, value):
     target = dims_of(shape.content)
     dtype = as_dtype(value.dtype)
+    require(value.shape == (1,), f"value must hold one element in shape [1], its shape is {list(value.shape)}")
+    require(len(shape.type.shape) == 1, "the shape must be a list of int64")
+    require(target is None or not any(isinstance(d, int) and d < 0 for d in target), "a size is negative")
     if target is None:
         require(isinstance(shape.type.shape[0], int), "the number of dimensions must be known when declaring")
         return TensorType(dtype, tuple(unknown() for _ in range(shape.type.shape[0])))
@@ -36,18 +40,30 @@ def constant_of_shape(shape: Input, *, value: Array) -> Value:
 
 def _ranged(start, limit, delta):
     dtype = common_dtype(start, limit, delta)
+    require(
+        all(v.type.shape in ((), (1,)) for v in (start, limit, delta)), "start, limit and delta are one number each"
+    )
     if all(constant_of(v) is not None for v in (start, limit, delta)):
-        low, high, step = (v.node.attributes["value"].item() for v in (start, limit, delta))
-        require(step != 0, "a range with step 0 has no end")
-        return TensorType(dtype, (max(int(np.ceil((high - low) / step)), 0),))
+        low, high, step = (v.node.attributes["value"].ravel() for v in (start, limit, delta))
+        require(step[0] != 0, "a range with step 0 has no end")
+        # The difference is rounded to the element type, as runtimes do.
+        return TensorType(dtype, (max(math.ceil(float((high - low)[0]) / float(step[0])), 0),))
     if dtype.is_integer and start.content == 0 and delta.content == 1 and limit.content is not None:
         return TensorType(dtype, (limit.content,))
     return TensorType(dtype, (unknown(),))
 
 
-@onnx_op("Range", type=_ranged, differentiable=False)
+@onnx_op("Range", type=_ranged)
 def range_(start: Input, limit: Input, delta: Input) -> Value:
     """`start, start + delta, ...` up to but without `limit`."""
+
+
+@range_.vjp
+def _(g, y, start, limit, delta):
+    # y_i = start + i delta; the limit only decides how many there are.
+    steps = OPERATORS["Cast"](range_(0, OPERATORS["Size"](y), 1), to=g.type.dtype)
+    total = OPERATORS["ReduceSum"](g, keepdims=False)
+    return reshape_like(total, start), None, reshape_like(OPERATORS["ReduceSum"](g * steps, keepdims=False), delta)
 
 
 def _square(x, *, dtype, k):
@@ -60,7 +76,13 @@ def eye_like(x: Input, *, dtype: DType | None = None, k: int = 0) -> Value:
     """A matrix of the shape of `x` with ones on its k-th diagonal."""
 
 
-@onnx_op("Trilu", type=same)
+def _triangle(x, k=None, *, upper):
+    require(len(x.type.shape) > 1, f"a matrix or a batch of them is expected, rank {len(x.type.shape)} came")
+    require(k is None or k.type.shape in ((), (1,)), "the diagonal must be one integer")
+    return x.type
+
+
+@onnx_op("Trilu", type=_triangle)
 def trilu(x: Input, k: Input | None = None, *, upper: bool = True) -> Value:
     """The upper (or lower) triangle of the last two axes from the k-th diagonal on, zeros elsewhere."""
 
@@ -71,6 +93,8 @@ def _(g, y, x, k, *, upper):
 
 
 def _nonzero(x):
+    # ONNX and runtimes do not agree on rank 0.
+    require(bool(x.type.shape), "a tensor of rank 1 or more is expected")
     return TensorType(DType.int64, (len(x.type.shape), unknown()))
 
 

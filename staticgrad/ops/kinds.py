@@ -105,7 +105,9 @@ def known_axes(axes: Value | None, rank: int) -> tuple[int, ...] | None:
     array = constant_of(axes)
     if array is None:
         return None
-    return tuple(normal_axis(int(a), rank) for a in array.ravel())
+    positions = tuple(normal_axis(int(a), rank) for a in array.ravel())
+    require(len(set(positions)) == len(positions), f"axes {array.ravel().tolist()} name one axis twice")
+    return positions
 
 
 def literal_axes(axes: Value | None, rank: int) -> tuple[int, ...]:
@@ -118,9 +120,10 @@ def literal_axes(axes: Value | None, rank: int) -> tuple[int, ...]:
 
 def normal_axis(axis: int, rank: int) -> int:
     """`axis` counted from the front; ShapeError outside [-rank, rank)."""
-    if not -rank <= axis < max(rank, 1):
-        raise ShapeError(f"axis {axis} is out of range for a tensor of rank {rank}; {-rank} to {rank - 1} is expected")
-    return axis % rank if rank else 0
+    if not -rank <= axis < rank:
+        expected = f"{-rank} to {rank - 1} is expected" if rank else "it has none"
+        raise ShapeError(f"axis {axis} is out of range for a tensor of rank {rank}; {expected}")
+    return axis % rank
 
 
 def dims_of(content: Content | None) -> Shape | None:
@@ -181,6 +184,11 @@ def without_derivative(x: Value) -> Value:
     return result
 
 
+def stored(attribute: float) -> float:
+    """The number that an attribute holds in a file, where it is float32."""
+    return float(np.float32(attribute))
+
+
 # Formulas over shapes, for gradient rules.
 
 
@@ -196,11 +204,14 @@ def reshape_like(g: Value, x: Value) -> Value:
     if g.type.shape == shape:
         return g
     dynamic = [i for i, d in enumerate(shape) if not isinstance(d, int)]
+    allowzero = False
     if len(dynamic) == 1 and 0 not in shape:
         target = constant(np.array([d if isinstance(d, int) else -1 for d in shape], np.int64))
     else:
         target = shape_of(x)
-    node = OPERATORS["Reshape"].apply((g, target), {"allowzero": 0 in shape}, (TensorType(g.type.dtype, shape),))
+        # A size of the run can be 0, and means that then.
+        allowzero = bool(dynamic) or 0 in shape
+    node = OPERATORS["Reshape"].apply((g, target), {"allowzero": allowzero}, (TensorType(g.type.dtype, shape),))
     result: Value = node.outputs[0]
     return result
 
@@ -218,13 +229,32 @@ def full_like(x: Value, number: float) -> Value:
 
 
 def ratio_of_sizes(x: Value, y: Value) -> Value | float:
-    """How many elements of `x` fall on one of `y`: a number where the shapes tell, else computed at run time."""
+    """How many elements of `x` fall on one of `y`: a number where the shapes tell, else computed at run time.
+
+    Of half precision the ratio is float32, for there are sizes that float16 cannot hold.
+    """
     quotient = divide_dims(count_elements(x.type.shape), count_elements(y.type.shape))
     if isinstance(quotient, int):
         return float(quotient)
     size, cast = OPERATORS["Size"], OPERATORS["Cast"]
-    ratio: Value = cast(size(x), to=x.type.dtype) / cast(size(y), to=x.type.dtype)
+    dtype = DType.float32 if is_half(x.type.dtype) else x.type.dtype
+    ratio: Value = cast(size(x), to=dtype) / cast(size(y), to=dtype)
     return ratio
+
+
+def is_half(dtype: DType) -> bool:
+    """Whether the type has 16 bits: counts and long sums are kept in float32 then."""
+    return dtype in (DType.float16, DType.bfloat16)
+
+
+def divided_by_ratio(g: Value, x: Value, y: Value) -> Value:
+    """`g` divided by the elements of `x` that fall on one of `y`, in the element type of `g`."""
+    ratio, cast = ratio_of_sizes(x, y), OPERATORS["Cast"]
+    if not is_half(g.type.dtype):
+        result: Value = g / ratio
+        return result
+    narrow: Value = cast(cast(g, to=DType.float32) / ratio, to=g.type.dtype)
+    return narrow
 
 
 def transposed(x: Value) -> Value:

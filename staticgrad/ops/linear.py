@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from staticgrad.errors import ShapeError
 from staticgrad.graph import Value
-from staticgrad.ops.kinds import common_dtype, reshape_like, transposed
+from staticgrad.ops.kinds import common_dtype, reshape_like, stored, transposed
+from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, onnx_op, require
-from staticgrad.ops.shape import reshape, unsqueeze
+from staticgrad.ops.shape import concat, reshape, shape, unsqueeze
 from staticgrad.types import TensorType, broadcast_shapes, is_unknown
 
 
@@ -50,7 +51,7 @@ def _(g, y, a, b):
 
 
 def _product_cotangents(g, a, b):
-    if len(b.type.shape) == 2 and len(a.type.shape) > 2:
+    if len(b.type.shape) == 2 and len(a.type.shape) > 2 and 0 not in (a.type.shape[-1], g.type.shape[-1]):
         # One product over all rows instead of one for each batch and a sum over them.
         rows, cotangents = _rows(a), _rows(g)
         return matmul(g, transposed(b)), matmul(transposed(rows), cotangents)
@@ -60,17 +61,13 @@ def _product_cotangents(g, a, b):
 def _rows(x):
     """All leading axes of `x` as one."""
     last = x.type.shape[-1]
-    if isinstance(last, int) and last > 0:
+    if isinstance(last, int):
         return reshape(x, [-1, last])
-    from staticgrad.ops.shape import concat, shape
-
     return reshape(x, concat([-1], shape(x, start=-1), axis=0))
 
 
 def _sum_leading(g, vector):
     """The cotangent of an operand of rank 1: the sum over all axes that it was repeated on."""
-    from staticgrad.ops.reduction import reduce_sum
-
     extra = len(g.type.shape) - 2
     if extra:
         g = reduce_sum(g, list(range(extra)), keepdims=False)
@@ -85,7 +82,10 @@ def _gemm(a, b, c=None, *, alpha, beta, transA, transB):
     _contracted(inner, other, "the columns of the first and the rows of the second operand")
     if c is not None:
         combined = broadcast_shapes((rows, columns), c.type.shape)
-        require(len(combined) == 2, "the addend must broadcast to the product")
+        fits = len(combined) == 2 and all(
+            a == b or is_unknown(a) or is_unknown(b) for a, b in zip(combined, (rows, columns), strict=True)
+        )
+        require(fits, "the addend must broadcast to the product")
     return TensorType(dtype, (rows, columns))
 
 
@@ -107,4 +107,4 @@ def gemm(
 def _(g, y, a, b, c, *, alpha, beta, transA, transB):
     to_a = gemm(b, g, alpha=alpha, transA=transB, transB=True) if transA else gemm(g, b, alpha=alpha, transB=not transB)
     to_b = gemm(g, a, alpha=alpha, transA=True, transB=transA) if transB else gemm(a, g, alpha=alpha, transA=not transA)
-    return to_a, to_b, None if c is None else g * beta
+    return to_a, to_b, None if c is None else g * stored(beta)

@@ -8,7 +8,7 @@ from staticgrad.errors import DTypeError
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import sign
-from staticgrad.ops.kinds import floating, known_axes, normal_axis, ratio_of_sizes, reduced, shape_of
+from staticgrad.ops.kinds import divided_by_ratio, floating, known_axes, normal_axis, reduced, shape_of
 from staticgrad.ops.logic import equal, isinf, where
 from staticgrad.ops.math import exp
 from staticgrad.ops.registry import Input, constant, onnx_op, require
@@ -50,7 +50,7 @@ def reduce_mean(
 
 @reduce_mean.vjp
 def _(g, y, x, axes, **how):
-    g = g / ratio_of_sizes(x, y)
+    g = divided_by_ratio(g, x, y)
     return OPERATORS["Expand"](_kept(g, x, axes, **how), shape_of(x)), None
 
 

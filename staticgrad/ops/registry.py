@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
+import onnx
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, StaticgradError
 from staticgrad.graph import Array, Content, Node, Pullback, SourceLine, Value, source_line
 from staticgrad.methods import OPERATORS
-from staticgrad.types import DType, TensorType, as_dtype
+from staticgrad.types import Dim, DType, TensorType, as_dtype
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,6 +26,14 @@ Rule = Callable[..., Any]
 Literal = float | int | bool | np.generic | Array | Sequence[Any]
 Input = Value | Literal
 """What may be passed to an operator: a value, or numbers that become a literal."""
+
+DIALECT = 26
+"""The opset whose operators these are; the newest that stock onnxruntime runs."""
+
+_SCHEMA_TYPES = {f"tensor({dtype})": dtype for dtype in DType} | {
+    "tensor(float)": DType.float32,
+    "tensor(double)": DType.float64,
+}
 
 
 class Operator(Generic[P, R]):
@@ -69,17 +78,24 @@ class Operator(Generic[P, R]):
         self.required_attributes = frozenset(
             p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty
         )
+        schema = onnx.defs.get_schema(name, DIALECT)
+        self.accepted = tuple(frozenset(_SCHEMA_TYPES[t] for t in i.types if t in _SCHEMA_TYPES) for i in schema.inputs)
+        """The element types that ONNX allows for each input."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         attributes = self.attributes
         inputs: list[Any] = list(args)
         if kwargs or self.required_attributes:
             inputs, attributes = self._sort_out(inputs, kwargs)
-        if not self.variadic:
+        if self.variadic:
+            if not inputs or any(v is None for v in inputs):
+                raise DeclarationError(f"{self.name} takes one tensor or more ({source_line()})")
+        else:
             missing = len(self.input_names) - len(inputs)
             if missing < 0 or len(inputs) < self.required or any(v is None for v in inputs[: self.required]):
                 raise DeclarationError(
-                    f"{self.name} takes {', '.join(self.input_names) or 'no inputs'}; {len(inputs)} came ({source_line()})"
+                    f"{self.name} takes {', '.join(self.input_names) or 'no inputs'}; {len(inputs)} came "
+                    f"({source_line()})"
                 )
             if missing:
                 inputs += [None] * missing
@@ -106,12 +122,21 @@ class Operator(Generic[P, R]):
         if types is None:
             try:
                 found = self.type_rule(*inputs, **attributes)
+                for value, accepted in zip(inputs, self.accepted, strict=False):
+                    if value is not None and value.type.dtype not in accepted:
+                        expected = ", ".join(sorted(accepted))
+                        raise DTypeError(f"{value.type.dtype} came where {expected} are expected; cast it first")
             except StaticgradError as error:
                 raise type(error)(f"{error}; in {self.describe(inputs, attributes)} ({source_line()})") from None
             types = (found,) if isinstance(found, TensorType) else found
         node = Node(self, inputs, attributes, types, source, pullback)
-        if self.content is not None and node.outputs[0].type.dtype.is_integer:
-            node.outputs[0].content = self.content(*inputs, **attributes)
+        if self.content is not None:
+            result = node.outputs[0]
+            # Only int64: smaller types wrap around, and no shape is made of them.
+            if result.type.dtype is DType.int64 and len(result.type.shape) < 2:
+                content = self.content(*inputs, **attributes)
+                if content is not None and _can_hold(result.type, content):
+                    result.content = content
         return node
 
     def vjp(self, rule: Rule) -> Rule:
@@ -135,6 +160,8 @@ class Operator(Generic[P, R]):
         attributes = dict(self.attributes)
         for name, value in keywords.items():
             if name in attributes:
+                if name in _DTYPE_ATTRIBUTES and value is not None:
+                    value = as_dtype(value)
                 attributes[name] = tuple(value) if isinstance(value, list) else value
             elif name in self.input_names and not self.variadic and self.input_names.index(name) >= len(inputs):
                 position = self.input_names.index(name)
@@ -159,6 +186,17 @@ class Operator(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<operator {self.name}>"
+
+
+_DTYPE_ATTRIBUTES = ("to", "dtype")
+
+
+def _can_hold(type: TensorType, content: Content) -> bool:
+    """Whether a content has the rank of its type and no number that wraps around."""
+    dims: tuple[Dim, ...] = content if isinstance(content, tuple) else (content,)
+    return isinstance(content, tuple) == bool(type.shape) and not any(
+        isinstance(d, int) and not -(2**63) <= d < 2**63 for d in dims
+    )
 
 
 def onnx_op(
@@ -210,8 +248,11 @@ def literal(value: Literal, like: DType | None = None) -> Value:
             limits = np.iinfo(weak.numpy)
             if array.min() < limits.min or array.max() > limits.max:
                 raise DTypeError(f"{value!r:.60} does not fit into {weak} ({source_line()})")
+        given = array
         with np.errstate(over="ignore"):
             array = array.astype(weak.numpy)
+        if weak.is_float and (np.isinf(array.astype(np.float64)) & np.isfinite(given.astype(np.float64))).any():
+            raise DTypeError(f"{value!r:.60} does not fit into {weak}; write inf, or cast the tensor ({source_line()})")
     return constant(array)
 
 
@@ -220,6 +261,9 @@ def _shared_literal(value: Literal, like: DType | None) -> Value:
     kind = type(value)
     if kind is int or kind is bool or (kind is float and (value or math.copysign(1.0, value) > 0)):  # type: ignore[arg-type]
         return _known_literal(kind, value, like)  # type: ignore[arg-type]
+    if kind is list and not value and like is None:
+        # Operators take lists of axes and of sizes; an empty one has no numbers to tell.
+        return literal(np.zeros(0, np.int64))
     if kind is list and value and all(type(i) is int for i in value):  # type: ignore[union-attr]
         return _known_literal(kind, tuple(value), like)  # type: ignore[arg-type]
     return literal(value, like)
@@ -284,7 +328,7 @@ def _wider(a: DType, b: DType) -> DType:
         return DType.float32
     if a.is_integer and b.is_integer and (a.value.startswith("u") != b.value.startswith("u")):
         signed, unsigned = (b, a) if a.value.startswith("u") else (a, b)
-        if unsigned.rank < signed.rank:
+        if unsigned.numpy.itemsize < signed.numpy.itemsize:
             return signed
         return {1: DType.int16, 2: DType.int32}.get(unsigned.rank, DType.int64)
     return a if a.rank > b.rank else b

@@ -75,12 +75,16 @@ def _reshaped(x, shape, *, allowzero):
     if target is None:
         require(isinstance(shape.type.shape[0], int), "the number of dimensions must be known when declaring")
         return TensorType(x.type.dtype, tuple(unknown() for _ in range(shape.type.shape[0])))
-    dims: list[Dim] = [x.type.shape[i] if d == 0 and not allowzero else d for i, d in enumerate(target)]
+    require(not any(isinstance(d, int) and d < -1 for d in target), f"a size of {listed(target)} is negative")
+    copied = [] if allowzero else [i for i, d in enumerate(target) if d == 0]
+    require(not copied or copied[-1] < len(x.type.shape), f"{listed(target)} copies an axis that is not there")
+    dims: list[Dim] = [x.type.shape[i] if i in copied else d for i, d in enumerate(target)]
     total = count_elements(x.type.shape)
     if -1 in dims:
         require(dims.count(-1) == 1, f"only one dimension of {listed(target)} can be -1")
         rest = count_elements([d for d in dims if d != -1])
-        quotient = divide_dims(total, rest) if rest != 0 else 0
+        require(rest != 0, f"the size at -1 of {listed(target)} could be any, for another is 0")
+        quotient = divide_dims(total, rest)
         if quotient is None and isinstance(total, int) and isinstance(rest, int):
             raise ShapeError(f"{total} elements do not fit the shape {listed(target)}")
         dims[dims.index(-1)] = unknown() if quotient is None else quotient
@@ -132,6 +136,10 @@ def _(g, y, x, *, perm):
 def _squeezed(x, axes=None):
     shape = x.type.shape
     if axes is None:
+        require(
+            all(isinstance(d, int) for d in shape),
+            "without axes a dynamic size of 1 would vanish; give the axes",
+        )
         return TensorType(x.type.dtype, tuple(d for d in shape if d != 1))
     positions = literal_axes(axes, len(shape))
     for p in positions:
@@ -157,7 +165,6 @@ def _unsqueezed(x, axes):
     array = constant_of(axes)
     rank = len(x.type.shape) + (0 if array is None else array.size)
     positions = literal_axes(axes, rank)
-    require(len(set(positions)) == len(positions), f"axes {list(positions)} name one axis twice")
     dims = iter(x.type.shape)
     return TensorType(x.type.dtype, tuple(1 if i in positions else next(dims) for i in range(rank)))
 
@@ -182,6 +189,7 @@ def _expanded(x, shape):
     if target is None:
         require(isinstance(shape.type.shape[0], int), "the number of dimensions must be known when declaring")
         target = tuple(unknown() for _ in range(shape.type.shape[0]))
+    require(not any(isinstance(d, int) and d < 0 for d in target), f"a size of {listed(target)} is negative")
     return TensorType(x.type.dtype, broadcast_shapes(x.type.shape, target))
 
 
@@ -200,6 +208,7 @@ def _tiled(x, repeats):
     require(repeats.type.shape == (len(x.type.shape),), "repeats must hold one number for each axis")
     if factors is None:
         return TensorType(x.type.dtype, tuple(unknown() for _ in x.type.shape))
+    require(not any(isinstance(f, int) and f < 0 for f in factors), f"repeats {listed(factors)} are negative")
     return TensorType(x.type.dtype, tuple(multiply_dims(d, f) for d, f in zip(x.type.shape, factors, strict=True)))
 
 
@@ -212,11 +221,15 @@ def tile(x: Input, repeats: Input) -> Value:
 def _(g, y, x, repeats):
     # Each axis splits into (repeat, position); the repeats are summed.
     rank = len(x.type.shape)
-    pairs = OPERATORS["Unsqueeze"](repeats, [1]), OPERATORS["Unsqueeze"](shape_of(x), [1])
-    split = reshape(concat(*pairs, axis=1), [-1]) if rank else constant(np.zeros(0, np.int64))
-    node = reshape.apply(
-        (g, split), {"allowzero": False}, (TensorType(g.type.dtype, tuple(unknown() for _ in range(2 * rank))),)
-    )
+    factors = dims_of(repeats.content)
+    dims = [d for pair in zip(factors or [unknown() for _ in range(rank)], x.type.shape, strict=True) for d in pair]
+    if all(isinstance(d, int) for d in dims):
+        split = constant(np.array(dims, np.int64))
+    else:
+        pairs = OPERATORS["Unsqueeze"](repeats, [1]), OPERATORS["Unsqueeze"](shape_of(x), [1])
+        split = reshape(concat(*pairs, axis=1), [-1])
+    # Where a size is 0 it means that.
+    node = reshape.apply((g, split), {"allowzero": True}, (TensorType(g.type.dtype, tuple(dims)),))
     total = OPERATORS["ReduceSum"](
         node.outputs[0], list(range(0, 2 * rank, 2)), keepdims=False, noop_with_empty_axes=True
     )
@@ -226,8 +239,8 @@ def _(g, y, x, repeats):
 def _concatenated(*xs, axis):
     dtype = common_dtype(*xs)
     rank = len(xs[0].type.shape)
-    axis = normal_axis(axis, rank)
     require(rank > 0, "tensors of rank 0 cannot be concatenated; use sg.stack")
+    axis = normal_axis(axis, rank)
     require(all(len(x.type.shape) == rank for x in xs), "tensors of different rank cannot be concatenated")
     dims = []
     for position, column in enumerate(zip(*(x.type.shape for x in xs), strict=True)):
@@ -273,6 +286,7 @@ def _split(x, split=None, *, axis, num_outputs):
         if isinstance(length, int):
             each = math.ceil(length / num_outputs)
             sizes = [each] * (num_outputs - 1) + [length - each * (num_outputs - 1)]
+            require(sizes[-1] > 0 or length == 0, f"{length} elements do not make {num_outputs} parts of {each}")
         else:
             even = divide_dims(length, num_outputs)
             sizes = [unknown() if even is None else even for _ in range(num_outputs)]

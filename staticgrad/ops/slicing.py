@@ -7,7 +7,15 @@ import numpy as np
 from staticgrad.errors import UnsupportedOperatorError
 from staticgrad.graph import Value, constant_of
 from staticgrad.methods import OPERATORS
-from staticgrad.ops.kinds import dims_of, known_axes, literal_axes, reshape_like, subtract_dims, zeros_like
+from staticgrad.ops.kinds import (
+    common_dtype,
+    dims_of,
+    known_axes,
+    literal_axes,
+    reshape_like,
+    subtract_dims,
+    zeros_like,
+)
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, listed, shape, squeeze, transpose, unsqueeze
 from staticgrad.types import Dim, TensorType, add_dims, unknown
@@ -26,13 +34,16 @@ def _ranges(starts, ends, axes, steps, rank):
     return {p: (b, e, s) for p, b, e, s in zip(positions, begin, stop, step, strict=True)}
 
 
+def _taken(dim: int, start: int, end: int, step: int) -> range:
+    """The positions that a slice takes. Unlike Python, a start in front of the first element counts as the first."""
+    if step < 0 and start < -dim:
+        start = 0
+    return range(*slice(start, end, step).indices(dim))
+
+
 def _slice_length(dim: Dim, start: int, end: int, step: int) -> Dim:
     if isinstance(dim, int):
-        # Python takes -1 for the last element; ONNX clamps an end below -dim to "before the first".
-        stop: int | None = end
-        if step < 0 and end < -dim:
-            stop = None
-        return len(range(*slice(start, stop, step).indices(dim)))
+        return len(_taken(dim, start, end, step))
     huge = 2**31 - 1
     if step == 1 and end >= huge:
         return dim if start == 0 else subtract_dims(dim, start) if start > 0 else unknown()
@@ -63,8 +74,9 @@ def _sliced_content(x, starts, ends, axes=None, steps=None):
     ranges = _ranges(starts, ends, axes, steps, 1)
     if ranges is None or not isinstance(x.content, tuple):
         return None
-    start, end, step = ranges.get(0, (0, None, 1))
-    return x.content[slice(start, None if end is not None and step < 0 and end < -len(x.content) else end, step)]
+    if 0 not in ranges:
+        return x.content
+    return tuple(x.content[i] for i in _taken(len(x.content), *ranges[0]))
 
 
 @onnx_op("Slice", type=_sliced, content=_sliced_content)
@@ -79,7 +91,8 @@ def _(g, y, x, starts, ends, axes, steps):
     if ranges is not None and all(step == 1 for _, _, step in ranges.values()):
         return _padded_back(g, y, x, ranges), None, None, None, None
     # The positions that were taken come from slicing the numbers 0..n-1 in the same way, axis by axis.
-    chosen = known_axes(axes, rank) if axes is not None else tuple(range(starts.type.shape[0]))
+    count = starts.type.shape[0]
+    chosen = known_axes(axes, rank) if axes is not None else tuple(range(count)) if isinstance(count, int) else None
     if chosen is None:
         raise UnsupportedOperatorError("Slice with axes that are computed has no gradient; give them as literals")
     for number, axis in enumerate(chosen):
@@ -143,7 +156,10 @@ def _padded_back(g, y, x, ranges):
 
 
 def _padded(x, pads, value=None, axes=None, *, mode):
-    require(mode == "constant", f"mode {mode!r} is not supported here; use mode='constant'")
+    if mode != "constant":
+        raise UnsupportedOperatorError(f"Pad with mode={mode!r} is not supported; use mode='constant'")
+    common_dtype(x, value)
+    require(value is None or value.type.shape in ((), (1,)), "what is filled in must be one number")
     amounts = dims_of(pads.content)
     rank = len(x.type.shape)
     positions = tuple(range(rank)) if axes is None else known_axes(axes, rank)
@@ -161,7 +177,7 @@ def _padded(x, pads, value=None, axes=None, *, mode):
 def pad(
     x: Input, pads: Input, value: Input | None = None, axes: Input | None = None, *, mode: str = "constant"
 ) -> Value:
-    """`x` with `pads[i]` elements `value` (0) before and `pads[i + rank]` behind along axis i; negative ones cut off."""
+    """`x` with `pads[i]` elements `value` (0) before and `pads[i + rank]` behind on axis i; negative ones cut off."""
 
 
 @pad.vjp

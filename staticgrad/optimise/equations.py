@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import ml_dtypes
 import numpy as np
 
 from staticgrad import ops
@@ -12,7 +13,7 @@ from staticgrad.graph import Array, Node, Value, constant_of
 from staticgrad.ops.kinds import known_axes, reshape_like
 from staticgrad.ops.registry import Operator, constant
 from staticgrad.rewrite import Equation
-from staticgrad.types import broadcast_shapes, count_elements, divide_dims
+from staticgrad.types import DType, broadcast_shapes, count_elements, divide_dims
 
 EQUATIONS: dict[str, list[Equation]] = {}
 
@@ -115,7 +116,7 @@ def _expanded_operand(node: Node) -> Value | None:
 
 @equation("Add")
 def _sum(node: Node) -> Value | None:
-    """x + 0 = x, x + x = 2 x, x + -y = x - y"""
+    """x + 0 = x (but for the sign of 0), x + x = 2 x, x + -y = x - y"""
     a, b, y = _operands(node)
     if splat(b) == 0 and a.type == y.type:
         return a
@@ -145,7 +146,7 @@ def _difference(node: Node) -> Value | None:
 
 @equation("Mul")
 def _product(node: Node) -> Value | None:
-    """x 1 = x, x -1 = -x, (x c) d = x (c d), -x c = x (-c), x (1 / y) = x / y"""
+    """x 1 = x, x -1 = -x, (x c) d = x (c d) where c d is in range, -x c = x (-c), x (1 / y) = x / y"""
     a, b, y = _operands(node)
     if splat(a) is not None:
         a, b = b, a
@@ -159,14 +160,25 @@ def _product(node: Node) -> Value | None:
             inner, factor = a.node.inputs
             if factor is not None and inner is not None and splat(inner) is not None:
                 inner, factor = factor, inner
-            if inner is not None and splat(factor) is not None and inner.type == y.type and splat(inner) is None:
-                return ops.mul(inner, constant(np.asarray(splat(factor) * number, y.type.dtype.numpy)))  # type: ignore[operator]
+            other = splat(factor)
+            if inner is not None and other is not None and inner.type == y.type and splat(inner) is None:
+                merged = _in_range(other * number, y.type.dtype, zero=0 in (other, number))
+                if merged is not None:
+                    return ops.mul(inner, merged)
         if _is(a, "Neg"):
             return ops.mul(_input(a.node), constant(np.asarray(-number, y.type.dtype.numpy)))
     for left, right in ((a, b), (b, a)):
         if _is(right, "Reciprocal"):
             return ops.div(left, _input(right.node))
     return None
+
+
+def _in_range(number: float, dtype: DType, zero: bool = False) -> Value | None:
+    """A literal, unless the number overflows in its type or comes out as 0 (or with fewer bits) where it is not."""
+    limits = ml_dtypes.finfo(dtype.numpy)  # type: ignore[no-untyped-call]
+    if not (float(limits.tiny) <= abs(number) <= float(limits.max) or zero):
+        return None
+    return constant(np.asarray(number, dtype.numpy))
 
 
 @equation("Div")
@@ -294,26 +306,25 @@ def _expansion(node: Node) -> Value | None:
     y = node.outputs[0]
     if x.type == y.type:
         return x
-    if _is(x, "Expand"):
-        inputs = (_input(x.node), node.inputs[1])
-        if len(x.type.shape) == len(y.type.shape):
-            return ops.expand.apply(inputs, node.attributes, (y.type,)).outputs[0]
+    # The outer shape may say 1 where the inner one has made the axis long.
+    if _is(x, "Expand") and _input(node, 1).content == y.type.shape:
+        return ops.expand.apply((_input(x.node), node.inputs[1]), node.attributes, (y.type,)).outputs[0]
     return None
 
 
 @equation("ReduceSum")
 def _reduced_expansion(node: Node) -> Value | None:
-    """sum(expand(x)) = x n, sum over nothing = x, sum over axes of size 1 = reshape(x)"""
+    """sum(expand(x)) = x n, sum over nothing = x, sum over axes of size 1 = x or squeeze(x)"""
     x = _input(node)
-    y = node.outputs[0]
     rank = len(x.type.shape)
     axes = known_axes(node.inputs[1], rank) if node.inputs[1] is not None else tuple(range(rank))
     if axes == () and not node.attributes["noop_with_empty_axes"]:
         axes = tuple(range(rank))
     if axes is None:
         return None
+    keepdims = node.attributes["keepdims"]
     if all(x.type.shape[a] == 1 for a in axes):
-        return reshape_like(x, y) if all(isinstance(d, int) for d in y.type.shape) or x.type == y.type else None
+        return x if keepdims or not axes else ops.squeeze(x, constant(np.array(axes)))
     if not _is(x, "Expand") and not _is(x, "ConstantOfShape"):
         return None
     narrow = _input(x.node) if _is(x, "Expand") else constant(x.node.attributes["value"].reshape(()))
@@ -322,7 +333,11 @@ def _reduced_expansion(node: Node) -> Value | None:
     if any(padded[i] != x.type.shape[i] for i in kept):
         return None
     repeats = divide_dims(count_elements(x.type.shape), count_elements(padded))
-    if not isinstance(repeats, int) or not x.type.dtype.is_float:
+    # Over nothing the sum is 0, which inf * 0 is not.
+    if not isinstance(repeats, int) or repeats == 0 or not x.type.dtype.is_float:
+        return None
+    factor = _in_range(float(repeats), x.type.dtype)
+    if factor is None:
         return None
     left = [a for a in axes if padded[a] != 1]
     inner = narrow
@@ -330,7 +345,8 @@ def _reduced_expansion(node: Node) -> Value | None:
         inner = ops.unsqueeze(narrow, constant(np.arange(rank - len(narrow.type.shape))))
     if left:
         inner = ops.reduce_sum(inner, constant(np.array(left)), keepdims=True)
-    return reshape_like(ops.mul(inner, repeats), y)
+    total = ops.mul(inner, factor)
+    return total if keepdims or not axes else ops.squeeze(total, constant(np.array(axes)))
 
 
 @equation("MatMul")

@@ -1,14 +1,32 @@
-"""PyTorch's activations; they are also found in `staticgrad.nn.functional`."""
+"""PyTorch's activations; they are also found in `staticgrad.nn.functional`.
+
+In float64 they are written out: attributes of ONNX operators hold float32, and onnxruntime's CPU provider lacks the
+kernels.
+"""
 
 from __future__ import annotations
+
+import math
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import with_derivative
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.elementwise import clamp, floating, log1p
+from staticgrad.tensor.elementwise import clamp, expm1, floating, log1p
 from staticgrad.types import DType
+
+_SELU_ALPHA = 1.6732632423543772848170429916717
+_SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def _where_positive(x: Value, other: Value) -> Value:
+    return ops.where(ops.greater(x, 0), x, other)
+
+
+def _negative_part(x: Value) -> Value:
+    # exp of a large positive x would overflow in the branch that is not taken and spoil the derivative.
+    return ops.where(ops.greater(x, 0), 0, x)
 
 
 @function
@@ -36,25 +54,38 @@ def hardtanh(x: Value, min_val: float = -1.0, max_val: float = 1.0) -> Value:
 @function
 def leaky_relu(x: Value, negative_slope: float = 0.01) -> Value:
     """`x` where positive, else `negative_slope * x`."""
-    return ops.leaky_relu(floating(x), alpha=float(negative_slope))
+    x = floating(x)
+    if x.type.dtype is DType.float64:
+        return _where_positive(x, x * float(negative_slope))
+    return ops.leaky_relu(x, alpha=float(negative_slope))
 
 
 @function
 def elu(x: Value, alpha: float = 1.0) -> Value:
     """`x` where positive, else `alpha * (exp(x) - 1)`."""
-    return ops.elu(floating(x), alpha=float(alpha))
+    x = floating(x)
+    if x.type.dtype is DType.float64:
+        return _where_positive(x, expm1(_negative_part(x)) * float(alpha))
+    return ops.elu(x, alpha=float(alpha))
 
 
 @function
 def selu(x: Value) -> Value:
     """`elu` scaled so that unit variance is kept (Klambauer et al. 2017)."""
-    return ops.selu(floating(x))
+    x = floating(x)
+    if x.type.dtype is DType.float64:
+        return elu(x, _SELU_ALPHA) * _SELU_SCALE
+    return ops.selu(x)
 
 
 @function
 def celu(x: Value, alpha: float = 1.0) -> Value:
     """`x` where positive, else `alpha * (exp(x / alpha) - 1)` (Barron 2017)."""
-    return ops.celu(floating(x), alpha=float(alpha))
+    x = floating(x)
+    if x.type.dtype is not DType.float32:
+        # ONNX has Celu of float32 only.
+        return elu(x / alpha) * alpha
+    return ops.celu(x, alpha=float(alpha))
 
 
 @function
@@ -62,7 +93,11 @@ def gelu(x: Value, approximate: str = "none") -> Value:
     """`x` times the normal distribution function at `x`, or with "tanh" its approximation."""
     if approximate not in ("none", "tanh"):
         raise DeclarationError(f"gelu takes approximate='none' or 'tanh', {approximate!r} came ({source_line()})")
-    return ops.gelu(floating(x), approximate=approximate)
+    x = floating(x)
+    if approximate == "tanh" and x.type.dtype is DType.float64:
+        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
+        return 0.5 * x * (1 + ops.tanh(inner))
+    return ops.gelu(x, approximate=approximate)
 
 
 @function
@@ -74,7 +109,7 @@ def sigmoid(x: Value) -> Value:
 @function
 def logsigmoid(x: Value) -> Value:
     """`log(sigmoid(x))`, without overflow."""
-    return ops.neg(softplus(ops.neg(floating(x))))
+    return ops.neg(log_one_plus_exp(ops.neg(floating(x))))
 
 
 @function
@@ -88,19 +123,34 @@ def silu(x: Value) -> Value:
 def mish(x: Value) -> Value:
     """`x * tanh(softplus(x))` (Misra 2019)."""
     x = floating(x)
-    return ops.mul(x, ops.tanh(softplus(x)))
+    return ops.mul(x, ops.tanh(log_one_plus_exp(x)))
 
 
 @function
 def hardswish(x: Value) -> Value:
     """`x * relu6(x + 3) / 6` (Howard et al. 2019)."""
-    return ops.hard_swish(floating(x))
+    x = floating(x)
+    if x.type.dtype is DType.float64:
+        return x * hardsigmoid(x)
+    return ops.hard_swish(x)
 
 
 @function
 def hardsigmoid(x: Value) -> Value:
     """`relu6(x + 3) / 6`."""
-    return ops.hard_sigmoid(floating(x), alpha=1 / 6, beta=0.5)
+    x = floating(x)
+    if x.type.dtype is DType.float64:
+        return relu6(x + 3) / 6
+    return ops.hard_sigmoid(x, alpha=1 / 6, beta=0.5)
+
+
+def log_one_plus_exp(x: Value) -> Value:
+    """`log(1 + exp(x))`, without overflow and at full precision everywhere."""
+    if x.type.dtype is not DType.float64:
+        return ops.softplus(x)
+    # onnxruntime's CPU provider has no Softplus of doubles.
+    y = ops.relu(x) + log1p(ops.exp(ops.neg(ops.abs(x))))
+    return with_derivative(y, [x], lambda g, y, x: g * ops.sigmoid(x))
 
 
 @function
@@ -108,12 +158,7 @@ def softplus(x: Value, beta: float = 1.0, threshold: float = 20.0) -> Value:
     """`log(1 + exp(beta * x)) / beta`, and `x` itself where `beta * x` exceeds the threshold."""
     x = floating(x)
     scaled = x if beta == 1 else x * beta
-    if x.type.dtype is DType.float64:
-        # onnxruntime's CPU provider has no Softplus of doubles.
-        whole = ops.relu(scaled) + log1p(ops.exp(ops.neg(ops.abs(scaled))))
-        y = with_derivative(whole, [scaled], lambda g, y, x: g * ops.sigmoid(x))
-    else:
-        y = ops.softplus(scaled)
+    y = log_one_plus_exp(scaled)
     if beta != 1:
         y = y / beta
     # Beyond the threshold log(1 + exp(x)) is x to the last bit of float32 at its default of 20.
@@ -125,7 +170,10 @@ def softplus(x: Value, beta: float = 1.0, threshold: float = 20.0) -> Value:
 @function
 def softsign(x: Value) -> Value:
     """`x / (1 + |x|)`."""
-    return ops.softsign(floating(x))
+    x = floating(x)
+    if x.type.dtype is DType.float64:
+        return x / (1 + ops.abs(x))
+    return ops.softsign(x)
 
 
 @function

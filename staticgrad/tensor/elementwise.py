@@ -88,9 +88,10 @@ def log1p(x: Value) -> Value:
     """`log(1 + x)`, exact near 0 (Kahan's correction by the rounding error of 1 + x)."""
     x = floating(x)
     u = x + 1
-    tiny = ops.logical_or(ops.equal(u, 1), ops.isinf(u))
+    endless = ops.isinf(u, detect_negative=False)
+    tiny = ops.logical_or(ops.equal(u, 1), endless)
     corrected = ops.log(u) * (x / ops.where(tiny, 1, u - 1))
-    y = ops.where(ops.equal(u, 1), x, ops.where(ops.isinf(u), u, corrected))
+    y = ops.where(ops.equal(u, 1), x, ops.where(endless, u, corrected))
     return with_derivative(y, [x], lambda g, y, x: g / (1 + x))
 
 
@@ -217,13 +218,19 @@ def round(x: Value) -> Value:
 @function
 def add(x: Operand, other: Operand, alpha: float = 1) -> Value:
     """`x + alpha * other`."""
-    return ops.add(x, other if alpha == 1 else ops.mul(value(other), alpha))
+    return ops.add(x, _scaled(other, alpha))
 
 
 @function
 def sub(x: Operand, other: Operand, alpha: float = 1) -> Value:
     """`x - alpha * other`."""
-    return ops.sub(x, other if alpha == 1 else ops.mul(value(other), alpha))
+    return ops.sub(x, _scaled(other, alpha))
+
+
+def _scaled(other: Operand, alpha: float) -> Operand:
+    if alpha == 1:
+        return other
+    return ops.mul(other, alpha) if isinstance(other, Value) else other * alpha
 
 
 @function
@@ -247,7 +254,9 @@ def floor_divide(x: Operand, other: Operand) -> Value:
     """`x / other` rounded down; the derivative is 0."""
     a, b = promote(_operands(x, other))
     if a.type.dtype.is_float:
-        return ops.floor(ops.div(a, b))
+        # The exact quotient is rounded down, not the rounded one: 1.0 // 0.1 is 9. Division by 0 gives what / gives.
+        exact = ops.round(ops.div(ops.sub(a, remainder(a, b)), b))
+        return without_derivative(ops.where(ops.equal(b, 0), ops.div(a, b), exact))
     return ops.div(ops.sub(a, ops.mod(a, b)), b)
 
 
@@ -255,9 +264,12 @@ def floor_divide(x: Operand, other: Operand) -> Value:
 def remainder(x: Operand, other: Operand) -> Value:
     """`x - other * floor(x / other)`, with the sign of `other`."""
     a, b = promote(_operands(x, other))
-    if a.type.dtype.is_float:
-        return ops.sub(a, ops.mul(b, ops.floor(ops.div(a, b))))
-    return ops.mod(a, b)
+    if not a.type.dtype.is_float:
+        return ops.mod(a, b)
+    rest = ops.mod(a, b, fmod=True)
+    # fmod is exact and has the sign of a; where that is the wrong one the divisor is added once.
+    opposite = ops.logical_xor(ops.less(rest, 0), ops.less(b, 0))
+    return ops.where(ops.logical_and(opposite, ops.logical_not(ops.equal(rest, 0))), ops.add(rest, b), rest)
 
 
 @function

@@ -31,15 +31,16 @@ def getitem(x: Value, index: Any) -> Value:
     dropped: list[int] = []
     inserted: list[int] = []
     arrays: dict[int, Value] = {}
+    positioned: list[int] = []
     axis = place = 0
-    for item in items:
+    for position, item in enumerate(items):
         if item is None:
             inserted.append(place)
             place += 1
             continue
         if isinstance(item, slice):
             if item != slice(None):
-                start, end, step = _slice_bounds(item)
+                start, end, step = _slice_bounds(item, x, axis)
                 starts.append(start)
                 ends.append(end)
                 axes.append(axis)
@@ -52,8 +53,10 @@ def getitem(x: Value, index: Any) -> Value:
             axes.append(axis)
             steps.append(1)
             dropped.append(axis)
+            positioned.append(position)
         else:
             arrays[axis] = _positions(item, x, axis)
+            positioned.append(position)
             place += 1
         axis += 1
     if arrays and inserted:
@@ -67,10 +70,17 @@ def getitem(x: Value, index: Any) -> Value:
                 f"ints beside several index arrays in one pair of brackets; index twice ({source_line()})"
             )
         result = _taken(x, arrays)
-        shift = {
-            a: a + (len(next(iter(arrays.values())).type.shape) - 1 if a > next(iter(arrays)) else 0) for a in dropped
-        }
-        return ops.squeeze(result, sorted(shift.values())) if dropped else result
+        if not dropped:
+            return result
+        axis, array = next(iter(arrays.items()))
+        count = len(array.type.shape)
+        result = ops.squeeze(result, [a + count - 1 if a > axis else a for a in dropped])
+        if positioned[-1] - positioned[0] + 1 == len(positioned):
+            return result
+        # Where a slice stands between them, the new dimensions come first.
+        place = axis - sum(a < axis for a in dropped)
+        moved = range(place, place + count)
+        return ops.transpose(result, perm=(*moved, *(i for i in range(len(result.type.shape)) if i not in moved)))
     if dropped:
         x = ops.squeeze(x, dropped)
     return ops.unsqueeze(x, inserted) if inserted else x
@@ -97,13 +107,23 @@ def _whole_number(item: Any) -> int | None:
         return None
 
 
-def _slice_bounds(item: slice) -> tuple[int, int, int]:
+def _slice_bounds(item: slice, x: Value, axis: int) -> tuple[int, int, int]:
     bounds = (item.start, item.stop, item.step)
     if any(b is not None and _whole_number(b) is None for b in bounds):
         raise UnsupportedOperatorError(f"slice bounds must be ints, {item} came; use sg.ops.slice_ ({source_line()})")
     step = 1 if item.step is None else operator.index(item.step)
     if step == 0:
         raise ShapeError(f"a slice step of 0 is not allowed ({source_line()})")
+    size = x.type.shape[axis]
+    if step < 0 and item.start is not None and operator.index(item.start) < -1:
+        # Python finds nothing in front of the first element, ONNX begins at the first.
+        if not isinstance(size, int):
+            raise UnsupportedOperatorError(
+                f"a backward slice from {item.start} needs a known size, dimension {axis} of {x.type} has none; flip "
+                f"it first ({source_line()})"
+            )
+        if operator.index(item.start) < -size:
+            return 0, 0, 1
     start = item.start if item.start is not None else 0 if step > 0 else -1
     end = item.stop if item.stop is not None else _END if step > 0 else -_END
     return operator.index(start), operator.index(end), step
@@ -124,7 +144,8 @@ def _positions(item: Any, x: Value, axis: int) -> Value:
         ) from None
     if value.type.dtype is DType.bool:
         raise UnsupportedOperatorError(
-            f"a boolean index has a size that only the run knows; use sg.where or a product with the mask ({source_line()})"
+            f"a boolean index has a size that only the run knows; use sg.where or a product with the mask "
+            f"({source_line()})"
         )
     if value.type.dtype not in (DType.int32, DType.int64):
         raise DTypeError(f"an index must be int32 or int64, {value.type} came ({source_line()})")
@@ -136,7 +157,7 @@ def _positions(item: Any, x: Value, axis: int) -> Value:
 
 
 def _taken(x: Value, arrays: dict[int, Value]) -> Value:
-    """`x` at the positions of index arrays; the new dimensions stand where the arrays stood, or first if they were apart."""
+    """`x` at the positions of index arrays; the new dimensions stand where those stood, first if they were apart."""
     axes = list(arrays)
     if len(axes) == 1:
         return ops.gather(x, arrays[axes[0]], axis=axes[0])
@@ -171,7 +192,13 @@ def index_select(x: Value, dim: int, index: Value) -> Value:
 
 @function
 def scatter_add(x: Value, dim: int, index: Value, src: Value) -> Value:
-    """`x` with `src` added at the positions `index` of `dim`."""
+    """`x` with `src` added at the positions `index` of `dim`; of a larger `src` only the part that `index` names."""
+    if not isinstance(index, Value):
+        index = literal(index)
+    sizes = list(zip(index.type.shape, src.type.shape, strict=False))
+    longer = [i for i, (n, d) in enumerate(sizes) if isinstance(n, int) and isinstance(d, int) and n < d]
+    if longer and len(index.type.shape) == len(src.type.shape):
+        src = ops.slice_(src, [0] * len(longer), [int(index.type.shape[i]) for i in longer], longer)
     return ops.scatter_elements(x, index, src, axis=axis_of(x, dim), reduction="add")
 
 

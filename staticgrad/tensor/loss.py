@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError
 from staticgrad.graph import Value, source_line
-from staticgrad.ops.kinds import ratio_of_sizes
+from staticgrad.ops.kinds import is_half, ratio_of_sizes
 from staticgrad.tensor import reduction as reductions
-from staticgrad.tensor.activation import softplus
+from staticgrad.tensor.activation import log_one_plus_exp
 from staticgrad.tensor.dispatch import function
+from staticgrad.types import DType, Shape, is_unknown
 
 
 def reduced(loss: Value, reduction: str) -> Value:
@@ -22,11 +25,18 @@ def reduced(loss: Value, reduction: str) -> Value:
     raise DeclarationError(f"reduction={reduction!r} is not one of 'mean', 'sum', 'none' ({source_line()})")
 
 
+def _agree(shape: Shape, other: Shape) -> bool:
+    """Whether two shapes are equal as far as their sizes are known."""
+    return len(shape) == len(other) and all(
+        a == b or is_unknown(a) or is_unknown(b) for a, b in zip(shape, other, strict=True)
+    )
+
+
 def _same_shape(input: Value, target: Value, name: str) -> None:
-    if input.type.shape != target.type.shape:
+    if not _agree(input.type.shape, target.type.shape):
         raise ShapeError(
-            f"{name} compares tensors of one shape, input: {input.type} and target: {target.type} came; reshape or expand "
-            f"one ({source_line()})"
+            f"{name} compares tensors of one shape, input: {input.type} and target: {target.type} came; reshape or "
+            f"expand one ({source_line()})"
         )
 
 
@@ -58,7 +68,7 @@ def cross_entropy(
 
     `target` holds class indices (int32 or int64, shape of `input` without the class dimension) or class probabilities
     (floating, shape of `input`). The mean is over the weights of the targets that are not `ignore_index`, and NaN where
-    there are none, as in PyTorch.
+    there are none, as in PyTorch. A negative index that is not `ignore_index` makes the loss and its gradient NaN.
     """
     rank = len(input.type.shape)
     if rank == 0:
@@ -73,10 +83,7 @@ def cross_entropy(
         weighted = log_probability * target
         if weight is not None:
             weighted = weighted * _along(weight, axis, rank)
-        each = ops.neg(reductions.sum(weighted, axis))
-        if reduction != "mean":
-            return reduced(each, reduction)
-        return reductions.sum(each) / (ratio_of_sizes(each, reductions.sum(each)))
+        return reduced(ops.neg(reductions.sum(weighted, axis)), reduction)
     return _class_loss(log_probability, target, weight, ignore_index, reduction, label_smoothing, axis)
 
 
@@ -106,7 +113,7 @@ def _class_loss(
     if not target.type.dtype.is_integer:
         raise DTypeError(f"class indices must be int32 or int64, target: {target.type} came ({source_line()})")
     expected = (*shape[:axis], *shape[axis + 1 :])
-    if target.type.shape != expected:
+    if not _agree(target.type.shape, expected):
         raise ShapeError(
             f"class indices have the shape of the input without its classes, input: {log_probability.type} and target: "
             f"{target.type} came ({source_line()})"
@@ -115,7 +122,8 @@ def _class_loss(
     safe = ops.where(valid, target, 0)
     picked = ops.gather_elements(log_probability, ops.unsqueeze(safe, [axis]), axis=axis)
     each = ops.neg(ops.squeeze(picked, [axis]))
-    counted = ops.cast(valid, to=log_probability.type.dtype)
+    # A negative index would count from the end, in silence; NaN is heard.
+    counted = ops.where(ops.less(safe, 0), math.nan, ops.cast(valid, to=log_probability.type.dtype))
     scale = counted if weight is None else counted * ops.gather(weight, safe)
     each = ops.where(valid, each, 0) * scale
     if label_smoothing:
@@ -125,6 +133,11 @@ def _class_loss(
         each = each * (1 - label_smoothing) + smooth * (label_smoothing / classes)
     if reduction != "mean":
         return reduced(each, reduction)
+    dtype = each.type.dtype
+    if is_half(dtype):
+        # A sum of many ones has no room in 16 bits.
+        each, scale = ops.cast(each, to=DType.float32), ops.cast(scale, to=DType.float32)
+        return ops.cast(reductions.sum(each) / reductions.sum(scale), to=dtype)
     return reductions.sum(each) / reductions.sum(scale)
 
 
@@ -143,7 +156,7 @@ def binary_cross_entropy_with_logits(
     _same_shape(input, target, "binary_cross_entropy_with_logits")
     if not target.type.dtype.is_float:
         raise DTypeError(f"targets are probabilities, target: {target.type} came; cast with .float() ({source_line()})")
-    tail = softplus(ops.neg(input))
+    tail = log_one_plus_exp(ops.neg(input))
     if pos_weight is not None:
         tail = tail * (1 + (pos_weight - 1) * target)
     each = (1 - target) * input + tail

@@ -12,7 +12,7 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.errors import DeclarationError
 from staticgrad.graph import Value, source_line
-from staticgrad.ops.kinds import normal_axis, ratio_of_sizes
+from staticgrad.ops.kinds import is_half, normal_axis, ratio_of_sizes
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating
 from staticgrad.types import DType, as_dtype
@@ -35,7 +35,8 @@ def axes(x: Value, dim: Dims) -> list[int] | None:
         return None
     listed = [dim] if isinstance(dim, int) else list(dim)
     try:
-        normal = [normal_axis(d, len(x.type.shape)) for d in listed]
+        # A tensor of rank 0 counts as one of rank 1, as in PyTorch.
+        normal = [normal_axis(d, builtins.max(len(x.type.shape), 1)) for d in listed]
     except ValueError as error:
         raise type(error)(f"{error}; in a reduction of {x.type} ({source_line()})") from None
     if len(set(normal)) != len(normal):
@@ -145,23 +146,24 @@ def _where_extreme(operator: ops.Operator[..., Value], x: Value, dim: int | None
 @function
 def all(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """Whether all elements over `dim` are not zero."""
-    return ops.equal(_reduced(ops.reduce_min, _bits(x), dim, keepdim), 1)
+    wrong = ops.cast(ops.logical_not(ops.cast(x, to=DType.bool)), to=DType.int64)
+    return ops.equal(_reduced(ops.reduce_sum, wrong, dim, keepdim), 0)
 
 
 @function
 def any(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """Whether some element over `dim` is not zero."""
-    return ops.equal(_reduced(ops.reduce_max, _bits(x), dim, keepdim), 1)
-
-
-def _bits(x: Value) -> Value:
-    return ops.cast(ops.cast(x, to=DType.bool), to=DType.int32)
+    right = ops.cast(ops.cast(x, to=DType.bool), to=DType.int64)
+    return ops.greater(_reduced(ops.reduce_sum, right, dim, keepdim), 0)
 
 
 @function
 def var(x: Value, dim: Dims = None, correction: float = 1, keepdim: bool = False) -> Value:
     """The variance over `dim`, divided by the number of elements less `correction`."""
     x = floating(x)
+    if is_half(x.type.dtype):
+        # Neither the squares nor the count have room in 16 bits.
+        return ops.cast(var(ops.cast(x, to=DType.float32), dim, correction, keepdim), to=x.type.dtype)
     centre = _reduced(ops.reduce_mean, x, dim, bool(x.type.shape))
     deviation = x - centre
     total = _reduced(ops.reduce_sum, deviation * deviation, dim, keepdim)
@@ -174,8 +176,10 @@ def var(x: Value, dim: Dims = None, correction: float = 1, keepdim: bool = False
 
 @function
 def std(x: Value, dim: Dims = None, correction: float = 1, keepdim: bool = False) -> Value:
-    """The standard deviation over `dim`: the square root of `var`."""
-    return ops.sqrt(var(x, dim, correction, keepdim))
+    """The standard deviation over `dim`: the square root of `var`; the derivative at deviation 0 is 0."""
+    variance = var(x, dim, correction, keepdim)
+    zero = ops.equal(variance, 0)
+    return ops.where(zero, 0, ops.sqrt(ops.where(zero, 1, variance)))
 
 
 @function
@@ -204,16 +208,23 @@ def norm(x: Value, p: float | str = 2, dim: Dims = None, keepdim: bool = False) 
     if math.isinf(p):
         return _reduced(ops.reduce_max if p > 0 else ops.reduce_min, ops.abs(x), dim, keepdim)
     size = ops.abs(x)
-    # |x|^p has no finite slope at 0 for p < 1; the root has none at 0 for p > 1.
-    total = _reduced(ops.reduce_sum, ops.pow(size, p), dim, keepdim)
+    if p > 0:
+        # |x|^p has no finite slope at 0 for p < 1; the root has none at 0 for p > 1.
+        nothing = ops.equal(x, 0)
+        powers = ops.where(nothing, 0, ops.pow(ops.where(nothing, 1, size), p))
+    else:
+        powers = ops.pow(size, p)
+    total = _reduced(ops.reduce_sum, powers, dim, keepdim)
     zero = ops.equal(total, 0)
     return ops.where(zero, 0, ops.pow(ops.where(zero, 1, total), 1 / p))
 
 
 @function
 def cumsum(x: Value, dim: int) -> Value:
-    """Running sums along `dim`."""
+    """Running sums along `dim`; of bools and integers in int64."""
     chosen = axes(x, dim)
+    if not x.type.dtype.is_float and x.type.dtype is not DType.int64:
+        x = ops.cast(x, to=DType.int64)
     return x if chosen is None else ops.cumsum(x, chosen[0])
 
 

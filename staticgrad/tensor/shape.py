@@ -14,15 +14,15 @@ from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import normal_axis, shape_of
 from staticgrad.ops.registry import constant, promote
 from staticgrad.tensor.dispatch import function
-from staticgrad.types import Dim, DType, count_elements
+from staticgrad.types import Dim, DType, count_elements, is_static, is_unknown
 
 Size = int | str | None
 
 
 def axis_of(x: Value, dim: int, extra: int = 0) -> int:
-    """`dim` counted from the front, in a tensor of the rank of `x` plus `extra`."""
+    """`dim` counted from the front, in a tensor of the rank of `x` plus `extra`; rank 0 counts as 1, as in PyTorch."""
     try:
-        return normal_axis(dim, len(x.type.shape) + extra)
+        return normal_axis(dim, max(len(x.type.shape) + extra, 1))
     except ShapeError as error:
         raise ShapeError(f"{error}; {x.type} came ({source_line()})") from None
 
@@ -59,7 +59,8 @@ def _named_size(name: str, source: Value) -> Value:
         if dim == name:
             return ops.shape(source, start=position, end=position + 1)
     raise ShapeError(
-        f"the size {name!r} is not a dimension of {source.type}; use -1 for it, or one of its dimensions ({source_line()})"
+        f"the size {name!r} is not a dimension of {source.type}; use -1 for it, or one of its dimensions "
+        f"({source_line()})"
     )
 
 
@@ -68,11 +69,11 @@ def reshape(x: Value, *shape: Any) -> Value:
     """The same elements in another shape; one size may be -1, and names of dimensions of `x` stand for their sizes."""
     sizes = sizes_given(shape)
     names = [s for s in sizes if isinstance(s, str)]
-    if len(names) == 1 and -1 not in sizes and 0 not in sizes:
-        known = [s for s in sizes if isinstance(s, int)]
-        if count_elements(x.type.shape) == count_elements([*known, names[0]]):
+    numbers = [int(s) for s in sizes if isinstance(s, (int, np.integer))]
+    if len(names) == 1 and len(numbers) + 1 == len(sizes) and -1 not in numbers and 0 not in numbers:
+        if count_elements(x.type.shape) == count_elements([*numbers, names[0]]):
             sizes = [-1 if isinstance(s, str) else s for s in sizes]
-    return ops.reshape(x, extent(sizes, x), allowzero=0 in sizes)
+    return ops.reshape(x, extent(sizes, x), allowzero=0 in numbers)
 
 
 @function
@@ -116,8 +117,15 @@ def unflatten(x: Value, dim: int, sizes: Sequence[int]) -> Value:
     """`x` with dimension `dim` split into `sizes`, one of which may be -1."""
     axis = axis_of(x, dim)
     before, after = x.type.shape[:axis], x.type.shape[axis + 1 :]
+    if is_static(x.type.shape) and -1 in sizes:
+        rest = math.prod(s for s in sizes if s != -1)
+        length = x.type.shape[axis]
+        assert isinstance(length, int)
+        if rest <= 0 or length % rest:
+            raise ShapeError(f"dimension {dim} of {x.type} does not split into {list(sizes)} ({source_line()})")
+        sizes = [length // rest if s == -1 else s for s in sizes]
     if all(isinstance(d, int) for d in (*before, *after)):
-        return ops.reshape(x, [*before, *sizes, *after])
+        return ops.reshape(x, [*before, *sizes, *after], allowzero=-1 not in sizes)
     parts = [ops.shape(x, start=0, end=axis), constant(np.array(sizes, np.int64)), ops.shape(x, start=axis + 1)]
     return ops.reshape(x, ops.concat(*[p for p in parts if p.type.shape != (0,)], axis=0))
 
@@ -163,6 +171,11 @@ def squeeze(x: Value, dim: int | Sequence[int] | None = None) -> Value:
     """`x` without its dimensions of size 1, or without those among `dim`."""
     shape = x.type.shape
     chosen = range(len(shape)) if dim is None else [axis_of(x, d) for d in ([dim] if isinstance(dim, int) else dim)]
+    if any(is_unknown(shape[i]) for i in chosen if i < len(shape)):
+        raise ShapeError(
+            f"squeeze needs to know which dimensions have size 1, those of {x.type} are not known; declare or name "
+            f"them, or use reshape ({source_line()})"
+        )
     ones = [i for i in chosen if i < len(shape) and shape[i] == 1]
     return ops.squeeze(x, ones) if ones else x
 
@@ -178,20 +191,23 @@ def expand(x: Value, *sizes: Any) -> Value:
     """`x` repeated along its dimensions of size 1; -1 keeps a size, and further sizes may stand in front."""
     wanted = sizes_given(sizes)
     lead = len(wanted) - len(x.type.shape)
-    if lead < 0 or -1 in wanted[:lead]:
+    if lead < 0 or any(isinstance(s, int) and s == -1 for s in wanted[:lead]):
         raise ShapeError(f"{x.type} cannot be expanded to {wanted} ({source_line()})")
     for size, dim in zip(wanted[lead:], x.type.shape, strict=True):
-        if isinstance(size, int) and isinstance(dim, int) and size not in (-1, dim) and dim != 1:
+        if isinstance(size, (int, np.integer)) and isinstance(dim, int) and size not in (-1, dim) and dim != 1:
             raise ShapeError(
                 f"{x.type} cannot be expanded to {wanted}: {dim} is neither 1 nor {size} ({source_line()})"
             )
-    return ops.expand(x, extent([1 if s == -1 else s for s in wanted], x))
+    return ops.expand(x, extent([1 if isinstance(s, int) and s == -1 else s for s in wanted], x))
 
 
 @function
 def expand_as(x: Value, other: Value) -> Value:
     """`x` repeated to the shape of `other`."""
-    return ops.expand(x, shape_of(other))
+    result = ops.expand(x, shape_of(other))
+    if is_static(result.type.shape) and result.type.shape != other.type.shape:
+        raise ShapeError(f"{x.type} cannot be expanded to the shape of {other.type} ({source_line()})")
+    return result
 
 
 @function

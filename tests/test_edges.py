@@ -1,0 +1,120 @@
+"""Functions at kinks, ties, zeros and extreme numbers, and where digits get lost."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from evaluation import Evaluator, run, slope
+from test_eager_functions import X
+
+import staticgrad as sg
+from staticgrad.methods import FUNCTIONS
+
+F = sg.nn.functional
+
+
+# - kinks -
+
+
+def test_kinks() -> None:
+    assert slope(F.relu, 0.0, -0.0) == [0.0, 0.0]
+    assert slope(sg.abs, 0.0) == [0.0]
+    assert slope(lambda x: x.clamp(-1.0, 2.0), -1.0, 2.0, -1.5) == [1.0, 1.0, 0.0]
+    assert slope(lambda x: x.clamp(sg.constant(np.array(-1.0)), sg.constant(np.array(2.0))), -1.0, 2.0, -1.5) == [
+        1,
+        1,
+        0,
+    ]
+    assert slope(F.relu6, 0.0, 6.0) == [0.0, 0.0]
+    assert slope(F.hardtanh, -1.0, 1.0) == [0.0, 0.0]
+    assert slope(F.hardsigmoid, -3.0, 3.0) == [0.0, 0.0]
+    assert slope(F.hardswish, -3.0, 3.0) == [0.0, 1.0]
+    assert slope(lambda x: F.leaky_relu(x, 0.1), 0.0) == [0.1]
+    assert slope(lambda x: F.elu(x, 2.0), 0.0) == [2.0]
+    assert slope(F.softshrink, 0.5, -0.5) == [0.0, 0.0]
+    assert slope(F.hardshrink, 0.5, -0.5) == [0.0, 0.0]
+    assert slope(sg.sign, 0.5) == slope(sg.floor, 0.5) == slope(lambda x: x.round(), 0.5) == [0.0]
+
+
+def test_ties() -> None:
+    assert slope(sg.amax, 1.0, 3.0, 3.0) == [0.0, 0.5, 0.5]
+    assert slope(lambda x: x.amin(0), 1.0, 3.0, 1.0) == [0.5, 0.0, 0.5]
+    assert slope(sg.max, 1.0, 3.0, 3.0) == [0.0, 0.5, 0.5]
+    assert slope(lambda x: x.max(0).values, 1.0, 3.0, 3.0) == [0.0, 1.0, 0.0]
+    assert slope(lambda x: x.min(0).values, 3.0, 1.0, 1.0) == [0.0, 1.0, 0.0]
+    for f in (sg.maximum, sg.minimum, sg.max):
+        assert [g.tolist() for g in run(f, np.array([1.0, 2.0]), np.array([1.0, 2.0]))[1]] == [[0.5, 0.5]] * 2
+    assert slope(lambda x: x.norm(math.inf), 2.0, -2.0, 1.0) == [0.5, -0.5, 0.0]
+
+
+def test_norm_and_std_of_zeros_have_gradient_zero() -> None:
+    for p in (2, 1, 3, 1.5, 0.5, math.inf):
+        assert slope(lambda x, p=p: x.norm(p), 0.0, 0.0) == [0.0, 0.0]
+    assert slope(lambda x: x.norm(0.5), 0.0, 4.0) == [0.0, 1.0]
+    assert slope(sg.std, 2.0, 2.0) == [0.0, 0.0]
+
+
+def test_pow_at_zero() -> None:
+    assert slope(lambda x: x**0, 0.0) == slope(lambda x: x**2, 0.0) == slope(lambda x: sg.pow(0.0, x), 2.0) == [0.0]
+    assert slope(lambda x: x**1, 0.0) == [1.0]
+    assert [g.tolist() for g in run(sg.pow, np.zeros(3), np.array([0.0, 1.0, 2.0]))[1]] == [[0, 1, 0], [0, 0, 0]]
+
+
+def test_expand_as_gives_no_derivative_to_the_model() -> None:
+    assert run(lambda x, y: x.expand_as(y), np.ones((3, 1)), X)[1][1].tolist() == np.zeros((3, 4)).tolist()
+
+
+# - extreme numbers -
+
+
+EXTREMES = np.array([0.0, -0.0, 1.0, -1.0, 30.0, -30.0, 1000.0, -1000.0, 1e-30, np.inf, -np.inf])
+SMOOTH = (
+    "exp expm1 sin cos tanh sinh cosh asinh atan erf sigmoid logsigmoid silu softplus softsign relu relu6 elu selu "
+    "gelu mish abs square log1p sqrt log"
+).split()
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_extreme_numbers_are_those_of_torch(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    t = torch.tensor(EXTREMES, dtype=torch.float32, requires_grad=True)
+    f = getattr(torch, name, None) or getattr(torch.nn.functional, name)
+    expected = f(t)
+    expected.sum().backward()
+    (value,), (g,) = run(FUNCTIONS[name], EXTREMES, dtype="float32")
+    np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-5, atol=1e-11)
+    finite = np.isfinite(EXTREMES)
+    np.testing.assert_allclose(g[finite], t.grad.numpy()[finite], rtol=1e-5, atol=1e-6)
+
+
+def test_remainders_are_exact() -> None:
+    torch = pytest.importorskip("torch")
+    a = np.array([1.0, -1.0, 7.0, 5.5, -5.5, 3.0, 0.3, 1e6])
+    b = np.array([0.1, 0.1, -0.1, 2.0, 2.0, -3.0, 0.1, 0.3])
+    for dtype in ("float32", "float64"):
+        s, t = torch.tensor(a.astype(dtype)), torch.tensor(b.astype(dtype))
+        for f in (lambda x, y: x % y, lambda x, y: x // y):
+            np.testing.assert_allclose(run(f, a, b, dtype=dtype)[0][0], f(s, t).numpy(), rtol=1e-6)
+
+
+def test_small_arguments_keep_their_digits() -> None:
+    x = np.array([1e-7, -1e-7, 1e-12])
+    for dtype, rtol in (("float32", 1e-6), ("float64", 1e-14)):
+        np.testing.assert_allclose(run(sg.log1p, x, dtype=dtype)[0][0], np.log1p(x.astype(dtype)), rtol=rtol)
+        np.testing.assert_allclose(run(sg.expm1, x, dtype=dtype)[0][0], np.expm1(x.astype(dtype)), rtol=rtol)
+
+
+def test_means_in_half_precision_count_beyond_its_range() -> None:
+    x = sg.input("x", (70000,), "float16")
+    g = Evaluator([x], [sg.grad(x.mean(), x)])({"x": np.ones(70000, np.float16)})[0]
+    assert g[0] == np.float16(1 / 70000) > 0
+    y = sg.input("y", ("N", None), "float16")
+    g = Evaluator([y], [sg.vjp(y.mean(), y, np.float16(1))])({"y": np.ones((700, 100), np.float16)})[0]
+    assert g[0, 0] == np.float16(1 / 70000)
+    for shape in ((70000, 2), ("N", 2)):
+        z, t = sg.input("z", shape, "float16"), sg.input("t", shape[:1], "int64")
+        feeds = {"z": np.zeros((70000, 2), np.float16), "t": np.zeros(70000, np.int64)}
+        loss, spread = Evaluator([z, t], [F.cross_entropy(z, t), (z + 1).var()])(feeds)
+        assert loss.dtype == spread.dtype == np.float16 and loss == np.float16(math.log(2)) and spread == 0

@@ -1,0 +1,109 @@
+"""Indexing of symbolic values against numpy, with gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from evaluation import Evaluator, run
+from test_eager_functions import X, cotangent, draw
+
+import staticgrad as sg
+from staticgrad.errors import StaticgradError
+from staticgrad.graph import Leaf
+
+CUBE = draw(4, 3, 5)
+INDICES: list[Any] = [
+    0,
+    -1,
+    slice(1, 3),
+    slice(None, None, -1),
+    slice(None, None, 2),
+    slice(-2, None),
+    slice(3, 0, -2),
+    slice(-100, 100),
+    slice(-1, -3, -1),
+    slice(-100, None, -1),
+    slice(100, None, -1),
+    slice(2, 2),
+    slice(3, 1),
+    (0, 1),
+    (slice(None), -1),
+    (slice(1, 3), slice(None), slice(0, 4, 2)),
+    (slice(None, None, -2), 1, slice(None, None, -1)),
+    None,
+    (None, 0),
+    (0, None, slice(1, 2), None),
+    (..., None),
+    ...,
+    (..., 0),
+    (0, ...),
+    (0, ..., -1),
+    (slice(1, None), ..., slice(None, 2)),
+    [0, 2, 2],
+    np.array([[0, -1], [3, 1]]),
+    (slice(None), [2, 0]),
+    (..., np.array([0, 0, 4])),
+    (slice(1, 3), [0, 1]),
+    (0, [1, 2]),
+    ([1, 2], 0),
+    (slice(None), 0, [1, 2]),
+    (0, slice(None), [1, 2]),
+    ([1, 2], slice(None), 0),
+    (0, slice(1, 3), np.array([[1, 2]])),
+    ([0, 1], [2, 0]),
+    ([0, 1], slice(None), [3, 4]),
+    (slice(None), [0, 1], [3, 4]),
+    (np.array([[0], [3]]), np.array([1, 2])),
+    ([0, -1], [1, 2], [4, -5]),
+    (np.array([[0], [3]]), slice(None), np.array([1, 2])),
+    (slice(None), np.array(1), [2, 3]),
+]
+
+
+@pytest.mark.parametrize("index", INDICES, ids=repr)
+@pytest.mark.parametrize("sizes", ["fixed", "named"])
+def test_indexing_is_that_of_numpy(index: Any, sizes: str) -> None:
+    x = sg.input("x", CUBE.shape if sizes == "fixed" else ("A", "B", "C"), "float64")
+    wanted = CUBE[index]
+    try:
+        y = x[index]
+    except sg.UnsupportedOperatorError:
+        assert sizes == "named" and index == slice(-100, None, -1)
+        return
+    weights = cotangent(wanted, 3)
+    gradient = np.zeros_like(CUBE)
+    np.add.at(gradient, index, weights)
+    seed = Leaf("input", "g", y.type).outputs[0]
+    value, g = Evaluator([x, seed], [y, sg.vjp(y, x, seed)], rewritten=True)({"x": CUBE, "g": weights})
+    np.testing.assert_array_equal(value, wanted)
+    np.testing.assert_allclose(g, gradient, rtol=1e-14)
+
+
+def test_indexing_by_values_and_its_second_derivative() -> None:
+    i = np.array([2, 0, 2])
+    (value,), (g,) = run(lambda x, i: x[i] ** 2, X, i)
+    np.testing.assert_array_equal(value, X[i] ** 2)
+    np.testing.assert_allclose(g, 2 * X * np.array([[1], [0], [2]]))
+    x = sg.input("x", (3, 4), "float64")
+    second = sg.grad((sg.grad((x[[2, 0, 2]] ** 3).sum(), x) ** 2).sum(), x)
+    count = np.array([[1], [0], [2]])
+    np.testing.assert_allclose(Evaluator([x], [second])({"x": X})[0], 36 * X**3 * count**2, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        (7, "out of range"),
+        ([0, 9], "out of range"),
+        (X > 0, "boolean"),
+        (0.5, "not an index|int32 or int64"),
+        ((0, 0, 0, 0), "4 indices"),
+        ((..., ...), "more than one"),
+        (slice(None, None, 0), "step of 0"),
+    ],
+)
+def test_bad_indices_are_refused(index: Any, words: str) -> None:
+    with pytest.raises(StaticgradError, match=words):
+        sg.input("x", (4, 3, 5))[index]
