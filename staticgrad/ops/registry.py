@@ -84,9 +84,23 @@ class Operator(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         attributes = self.attributes
-        inputs: list[Any] = list(args)
+        inputs: Sequence[Any] = args
         if kwargs or self.required_attributes:
-            inputs, attributes = self._sort_out(inputs, kwargs)
+            inputs, attributes = self._sort_out(list(args), kwargs)
+        whole = len(inputs) == len(self.input_names) and not self.variadic
+        for value in inputs:
+            if type(value) is not Value:
+                whole = False
+                break
+        if not whole:
+            inputs = self._completed(list(inputs))
+        if self.promotes and not (len(inputs) == 2 and inputs[0].type.dtype is inputs[1].type.dtype):
+            inputs = promote(list(inputs))
+        node = self.apply(tuple(inputs), attributes)
+        return node.outputs[0] if len(node.outputs) == 1 else node.outputs  # type: ignore[return-value]
+
+    def _completed(self, inputs: list[Any]) -> list[Any]:
+        """Inputs with None for optional ones that are left out, and every literal made a constant."""
         if self.variadic:
             if not inputs or any(v is None for v in inputs):
                 raise DeclarationError(f"{self.name} takes one tensor or more ({source_line()})")
@@ -97,16 +111,8 @@ class Operator(Generic[P, R]):
                     f"{self.name} takes {', '.join(self.input_names) or 'no inputs'}; {len(inputs)} came "
                     f"({source_line()})"
                 )
-            if missing:
-                inputs += [None] * missing
-        for value in inputs:
-            if value is not None and type(value) is not Value:
-                inputs = self._literals(inputs)
-                break
-        if self.promotes:
-            inputs = promote(inputs)
-        node = self.apply(tuple(inputs), attributes)
-        return node.outputs[0] if len(node.outputs) == 1 else node.outputs  # type: ignore[return-value]
+            inputs += [None] * missing
+        return inputs if all(v is None or type(v) is Value for v in inputs) else self._literals(inputs)
 
     def apply(
         self,
