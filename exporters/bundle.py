@@ -43,8 +43,11 @@ def init_model(state: Mapping[str, Array], types: Mapping[str, TensorType]) -> o
     graph = model.graph
     graph.name = "init"
     for name, array in state.items():
-        graph.initializer.append(tensor_proto(f"{name}.initial", array))
-        graph.node.add(op_type="Identity", name=name, input=[f"{name}.initial"], output=[name])
+        initial = f"{name}.initial"
+        while initial in state:
+            initial += "_"
+        graph.initializer.append(tensor_proto(initial, array))
+        graph.node.add(op_type="Identity", name=name, input=[initial], output=[name])
         value_info(graph.output, name, types[name])
     stamp(model, FLOOR)
     return model
@@ -91,7 +94,7 @@ def write_bundle(
         write_tensors(into / "state.safetensors", state, {"staticgrad.version": FORMAT})
         write_bytes(into / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
-    write_folder(folder, fill)
+    write_folder(folder, fill, stale=["predict.onnx"])
 
 
 def _described(types: Mapping[str, TensorType]) -> list[dict[str, Any]]:

@@ -5,23 +5,35 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
 
 from staticgrad.errors import ExportError
-from staticgrad.graph import source_line
+from staticgrad.graph import shown, source_line
 
 EXTERNAL_FROM = 2**31 - 2**24
 """Models of this many bytes or more keep their tensors in a file beside them: a protobuf holds less than 2 GiB."""
 
 
+def target_of(path: str | os.PathLike[str]) -> Path:
+    """The path that is meant: the file itself where a link points to it."""
+    try:
+        target = Path(os.path.realpath(os.fsdecode(path)))
+        exists = target.exists()
+    except (TypeError, ValueError, OSError) as error:
+        raise ExportError(f"{shown(path)} is no path to write to: {error} ({source_line()})") from error
+    if exists and not target.is_file() and not target.is_dir():
+        raise ExportError(f"{str(target)!r} is a device or a pipe; give the name of a file ({source_line()})")
+    return target
+
+
 @contextmanager
 def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path in the folder of `path`, renamed to `path` at the end, or removed where an error came."""
-    target = Path(path)
+    target = target_of(path)
     folder = target.parent
     if not folder.is_dir():
         raise ExportError(
@@ -76,7 +88,7 @@ def write_model(model: onnx.ModelProto, path: str | os.PathLike[str], external_f
     if size < external_from:
         write_bytes(path, model.SerializeToString(deterministic=True))
         return
-    target = Path(path)
+    target = target_of(path)
     beside = target.with_name(target.name + ".data")
     external = onnx.ModelProto()
     external.CopyFrom(model)
@@ -100,9 +112,12 @@ def _bytes_of_tensors(model: onnx.ModelProto) -> int:
     return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
 
 
-def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> None:
-    """Fill a folder: a new one appears whole, in an existing one each file is replaced in one step."""
-    target = Path(path)
+def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None], stale: Iterable[str] = ()) -> None:
+    """Fill a folder: a new one appears whole, in an existing one each file is replaced in one step.
+
+    Files named in `stale` that are not written go.
+    """
+    target = target_of(path)
     if target.exists() and not target.is_dir():
         raise ExportError(f"{str(target)!r} is a file; give the name of a folder ({source_line()})")
     if not target.parent.is_dir():
@@ -114,8 +129,11 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> 
     try:
         fill(temporary)
         if target.is_dir():
-            for file in sorted(temporary.iterdir()):
+            written = sorted(temporary.iterdir())
+            for file in written:
                 os.replace(file, target / file.name)
+            for name in set(stale) - {file.name for file in written}:
+                (target / name).unlink(missing_ok=True)
         else:
             os.chmod(temporary, 0o777 & ~_umask())
             os.rename(temporary, target)

@@ -21,25 +21,30 @@ Attributes = dict[str, tuple[Any, Any, bool]]
 
 
 def to_model(
-    graph: Graph, metadata: Mapping[str, str] | None = None, initial: Mapping[str, Array] | None = None
+    graph: Graph,
+    metadata: Mapping[str, str] | None = None,
+    initial: Mapping[str, Array] | None = None,
+    defaults: Mapping[str, Array] | None = None,
 ) -> onnx.ModelProto:
     """The ONNX model of a graph, under the names of its inputs and outputs.
 
-    The inputs named in `initial` become initializers with these values. `metadata` goes into `metadata_props`.
+    The inputs named in `initial` become initializers with these values; those in `defaults` stay inputs that need not
+    be fed. `metadata` goes into `metadata_props`.
     """
     with collection_paused():
         model = onnx.ModelProto(producer_name="staticgrad")
         # A model that says what it is: {} gives a plain one, without the library's own keys.
         for key, value in (metadata or {}).items():
             model.metadata_props.add(key=key, value=value)
-        stamp(model, _Writer(graph, initial or {}).write(model.graph))
+        stamp(model, _Writer(graph, initial or {}, defaults or {}).write(model.graph))
         return model
 
 
 class _Writer:
-    def __init__(self, graph: Graph, initial: Mapping[str, Array]) -> None:
+    def __init__(self, graph: Graph, initial: Mapping[str, Array], defaults: Mapping[str, Array]) -> None:
         self.graph = graph
         self.initial = initial
+        self.defaults = defaults
         self.taken = {*graph.inputs, *graph.outputs}
         self.names: dict[Value, str] = {value: name for name, value in graph.inputs.items()}
         self.counts: dict[str, int] = {}
@@ -56,6 +61,8 @@ class _Writer:
                 proto.initializer.append(tensor_proto(name, self.initial[name]))
             else:
                 value_info(proto.input, name, value.type)
+                if name in self.defaults:
+                    proto.initializer.append(tensor_proto(name, self.defaults[name]))
         computed = set(self.graph.nodes)
         aliases = []
         for name, value in self.graph.outputs.items():

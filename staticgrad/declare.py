@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError
-from staticgrad.graph import Array, Leaf, Value, source_line
+from staticgrad.graph import Array, Leaf, Value, shown, source_line
 from staticgrad.ops.registry import Literal, literal
 from staticgrad.types import TensorType, as_dtype, declared_shape
 
@@ -104,10 +104,10 @@ def leaves(values: Iterable[Value]) -> list[Leaf]:
 def check_update(state: object, value: object) -> None:
     """Whether `value` can be the next value of `state`: a declared state, and a Value of its type."""
     if not (isinstance(state, Value) and isinstance(state.node, Leaf) and state.node.kind != "input"):
-        raise DeclarationError(f"updates map states to their next values, {state!r:.60} is no state ({source_line()})")
+        raise DeclarationError(f"updates map states to their next values, {shown(state)} is no state ({source_line()})")
     if not isinstance(value, Value):
         raise DeclarationError(
-            f"the next value of {state.name!r} must be a Value, {value!r:.60} came ({source_line()})"
+            f"the next value of {state.name!r} must be a Value, {shown(value)} came ({source_line()})"
         )
     if value.type.dtype is not state.type.dtype:
         raise DTypeError(

@@ -47,5 +47,15 @@ class ExportError(StaticgradError, OSError):
     """A file that could not be written; nothing half written remains."""
 
 
+class RunError(StaticgradError, RuntimeError):
+    """onnxruntime stopped in the middle of a run, such as at a class index that is out of range."""
+
+
 class NotFiniteError(StaticgradError, ArithmeticError):
     """A value of a training step is not finite, found by `check_finite=True`."""
+
+
+def shown(value: object) -> str:
+    """What came, for an error: its repr on one line of 60 characters at most."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from staticgrad.errors import DeclarationError, SymbolicValueError
+from staticgrad.errors import shown as shown
 from staticgrad.methods import Methods
 from staticgrad.types import Dim, DType, TensorType, is_unknown
 
@@ -226,6 +227,12 @@ class Value(Methods):
             f"a symbolic value holds no numbers; run it with sg.function([value]) to get an array: {self!r}"
         )
 
+    def __reduce_ex__(self, _: object) -> NoReturn:
+        raise SymbolicValueError(
+            f"a symbolic value cannot be copied or pickled, for values compare by identity; use it as it is, declare "
+            f"it again, or export its graph: {self!r} ({source_line()})"
+        )
+
     def __float__(self) -> float:
         raise SymbolicValueError(f"a symbolic value holds no number; run it with sg.function(value): {self!r}")
 
@@ -286,6 +293,11 @@ class Graph:
                     f"the graph {name!r} depends on {node.kind} {node.name!r} (declared at {node.source}), which is "
                     f"not among its inputs ({source_line()})"
                 )
+
+    def __reduce_ex__(self, _: object) -> NoReturn:
+        raise SymbolicValueError(
+            f"a graph cannot be copied or pickled; it never changes, so use it as it is, or export it ({source_line()})"
+        )
 
     @property
     def operators(self) -> tuple[Node, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from staticgrad.errors import DTypeError, ShapeError
+from staticgrad.errors import DTypeError, ShapeError, shown
 
 Dim = int | str
 """A dimension: its size, or a name or polynomial over names (`N`, `N*6`, `N-1`).
@@ -76,13 +76,14 @@ def as_dtype(dtype: object) -> DType:
     if isinstance(dtype, str):
         # Only the names: to numpy "float" is float64, to PyTorch float32.
         found = DType.__members__.get(dtype)
-    else:
+    elif dtype is not None:
+        # None would be float64 to numpy.
         try:
             found = _BY_NUMPY.get(np.dtype(dtype))  # type: ignore[call-overload]
-        except TypeError:
+        except (TypeError, ValueError):
             pass
     if found is None:
-        raise DTypeError(f"no element type {dtype!r}; one of {', '.join(DType)} is expected")
+        raise DTypeError(f"no element type {shown(dtype)}; one of {', '.join(DType)} is expected")
     return found
 
 
@@ -200,6 +201,18 @@ def divide_dims(dim: Dim, divisor: Dim) -> Dim | None:
     return _dim(quotient)
 
 
+def evaluate_dim(dim: Dim, sizes: Mapping[str, int]) -> int | None:
+    """The size of a dimension for given sizes of the names in it; None where one is not given."""
+    total = 0
+    for names, factor in _polynomial(dim):
+        for name in names:
+            if name not in sizes:
+                return None
+            factor *= sizes[name]
+        total += factor
+    return total
+
+
 def count_elements(shape: Sequence[Dim]) -> Dim:
     """The number of elements of a tensor of this shape."""
     return multiply_dims(*shape) if shape else 1
@@ -247,19 +260,19 @@ def declared_shape(shape: object) -> Shape:
     if isinstance(shape, (int, str)) or shape is None:
         shape = (shape,)
     if not isinstance(shape, Iterable):
-        raise ShapeError(f"a shape is a sequence of ints, names and None, not {shape!r}")
+        raise ShapeError(f"a shape is a sequence of ints, names and None, not {shown(shape)}")
     dims: list[Dim] = []
     for dim in shape:
         if dim is None:
             dims.append(unknown())
         elif isinstance(dim, str):
             if not _NAME.fullmatch(dim):
-                raise ShapeError(f"dimension name {dim!r} is not an identifier")
+                raise ShapeError(f"dimension name {shown(dim)} is not an identifier")
             dims.append(dim)
         elif isinstance(dim, (int, np.integer)) and not isinstance(dim, bool):
             if dim < 0:
                 raise ShapeError(f"dimension {dim} is negative; None or a name declares a dynamic size")
             dims.append(int(dim))
         else:
-            raise ShapeError(f"dimension {dim!r} is neither an int nor a name nor None")
+            raise ShapeError(f"dimension {shown(dim)} is neither an int nor a name nor None")
     return tuple(dims)

@@ -99,7 +99,7 @@ def test_an_integer_in_wrt() -> None:
 
 def test_a_parameter_of_another_model_in_params() -> None:
     w, stranger = weights(3), sg.parameter("stranger", np.ones(2, np.float32))
-    with refused(sg.GradientError, "does not depend on stranger"):
+    with refused(sg.GradientError, "does not depend on 'stranger'", "leave it out of params"):
         sg.train_step(w.sum(), sg.optim.sgd(0.1), params=[w, stranger])
     with refused(sg.DeclarationError, "params must be made by sg.parameter"):
         sg.train_step(w.sum(), sg.optim.sgd(0.1), params=[w * 2])
@@ -155,6 +155,9 @@ FEEDS: list[tuple[str, Callable[..., Any], tuple[str, ...]]] = [
     ("text", lambda f: f(x="abc", y=Y), ("'abc' came",)),
     ("ragged", lambda f: f(x=[[1.0], [1.0, 2.0]], y=Y), ("is no array",)),
     ("none", lambda f: f(x=None, y=Y), ("None came",)),
+    ("too large", lambda f: f(x=X, y=[2**70] * 12), ("does not fit",)),
+    ("too large for a float", lambda f: f(x=[[1e300] * 5], y=[0]), ("does not fit into float32",)),
+    ("a list of arrays", lambda f: f([X, Y]), ("a batch is a dict of arrays by input name",)),
     ("floats for ints", lambda f: f(x=X, y=[0.5] * 12), ("does not fit",)),
     ("symbolic", lambda f: f(x=sg.input("q", (12, 5)), y=Y), ("needs numbers",)),
 ]
@@ -188,8 +191,68 @@ def test_data_for_fit_that_does_not_fit() -> None:
         trainer.fit(iter([{"x": X, "y": Y}]), epochs=2)
     with refused(sg.FeedError, "no batch"):
         trainer.fit([])
-    with refused(sg.FeedError, "batch_size must be 1 or more"):
-        trainer.fit({"x": X, "y": Y}, batch_size=0)
+    for wrong in (0, 1.5, True):
+        with refused(sg.FeedError, "batch_size must be 1 or more"):
+            trainer.fit({"x": X, "y": Y}, batch_size=wrong)  # type: ignore[arg-type]
+    with refused(sg.FeedError, "epochs must be 1 or more"):
+        trainer.fit({"x": X, "y": Y}, epochs=0)
+    with refused(sg.FeedError, "a batch is a dict"):
+        trainer.fit([(X, Y)])  # type: ignore[list-item]
+    with refused(sg.FeedError, "a batch is a dict"):
+        trainer.predict(X)  # type: ignore[arg-type]
+    with refused(sg.CheckpointError, "state is a dict of arrays"):
+        trainer.set_state(None)  # type: ignore[arg-type]
+
+
+def test_predictions_without_a_row_for_each_sample_are_not_joined() -> None:
+    x = sg.input("x", ("N", 2))
+    w = sg.parameter("w", np.ones(2, np.float32))
+    y = x * w
+    step = sg.train_step(y.sum(), sg.optim.sgd(0.1), predictions={"rows": y, "total": y.sum(0)})
+    trainer = sg.Trainer(step, device="cpu")
+    assert trainer.predict(x=np.ones((3, 2), np.float32))["total"].tolist() == [3, 3]
+    assert trainer.predict({"x": np.ones((0, 2), np.float32)}, batch_size=2)["rows"].shape == (0, 2)
+    with refused(sg.FeedError, "prediction 'total' is f32[2]", "without batch_size"):
+        trainer.predict({"x": np.ones((3, 2), np.float32)}, batch_size=2)
+
+
+def test_what_stops_a_run_is_named() -> None:
+    trainer = sg.Trainer(small_step(), device="cpu")
+    before = trainer.state()
+    with refused(sg.RunError, "Elements (declared at test_export.py:", "stopped on cpu", "idx=7"):
+        trainer.step(x=X, y=np.full(12, 7))
+    for name, array in trainer.state().items():
+        np.testing.assert_array_equal(array, before[name])
+    trainer.step(x=X, y=Y)
+
+
+def test_sizes_of_a_run_that_make_a_cut_impossible() -> None:
+    x = sg.input("x", ("N",))
+    f = sg.function(x[2:] * 2)
+    assert f(np.ones(2, np.float32)).shape == (0,)
+    with refused(sg.FeedError, "the size N-2 would be -1 where N = 1", "Slice"):
+        f(np.ones(1, np.float32))
+
+
+def test_batched_products_over_nothing() -> None:
+    a, b = sg.input("a", ("B", 2, "K")), sg.input("b", ("B", "K", 2))
+    f = sg.function(a @ b)
+    with refused(sg.FeedError, "the size K would be 0", "MatMul"):
+        f(np.ones((1, 2, 0), np.float32), np.ones((1, 0, 2), np.float32))
+
+
+def test_functions_declared_wrongly() -> None:
+    x, w = sg.input("x", ()), sg.parameter("w", 1.0)
+    with refused(sg.DeclarationError, "outputs is empty"):
+        sg.function([])
+    with refused(sg.DeclarationError, "outputs must be Values, None came"):
+        sg.function(None)  # type: ignore[arg-type]
+    with refused(sg.DeclarationError, "'w' is fed by the caller and updated too"):
+        sg.function([w * x], inputs=[x, w], updates={w: w * 2})
+    with refused(sg.DeclarationError, "updates is a dict"):
+        sg.function(w * x, updates=[(w, w)])  # type: ignore[arg-type]
+    with refused(sg.DeclarationError, "an output cannot be called 'x'"):
+        sg.function({"x": x * w})
 
 
 def test_a_checkpoint_of_another_model_lists_the_differences(tmp_path: Path) -> None:
@@ -273,6 +336,28 @@ def test_writing_where_nothing_can_be_written(write: Callable[[Path], Any], tmp_
     with refused(sg.ExportError, "cannot write"):
         write(folder / "file")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("path", [None, 3.5, "a\0b", "n" * 300])
+def test_what_is_no_path(path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for write in WRITERS.values():
+        with refused(sg.ExportError):
+            write(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_is_not_replaced() -> None:
+    with refused(sg.ExportError, "device or a pipe"):
+        small_step().export("/dev/null")
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "there" / "step.onnx")
+    small_step().export(tmp_path / "link.onnx")
+    assert (tmp_path / "link.onnx").is_symlink()
+    assert (tmp_path / "there" / "step.onnx").is_file()
 
 
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())

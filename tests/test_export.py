@@ -209,6 +209,17 @@ def test_a_bundle_replaces_an_older_one_file_by_file(tmp_path: Path) -> None:
     onnx.load(folder / "init.onnx")
     assert (folder / "notes.txt").read_text() == "kept"
     assert not [f for f in folder.iterdir() if f.name.startswith(".")]
+    w = sg.parameter("w", 1.0)
+    sg.train_step(w * w, sg.optim.sgd(0.1)).export_bundle(folder)
+    assert not (folder / "predict.onnx").exists()
+
+
+def test_states_may_be_called_as_the_bundle_would_call_them(tmp_path: Path) -> None:
+    w, other = sg.parameter("w", 1.0), sg.parameter("w.initial", 2.0)
+    sg.train_step(w * other, sg.optim.sgd(0.1)).export_bundle(tmp_path / "bundle")
+    model = onnx.load(tmp_path / "bundle" / "init.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert [float(v) for v in session(model).run(None, {})] == [1, 2]
 
 
 def test_training_info(tmp_path: Path) -> None:
@@ -262,6 +273,19 @@ def test_a_function_exports_its_parameters_as_initializers(tmp_path: Path) -> No
     product, same = bare.run(None, {"x": given})
     np.testing.assert_array_equal(product, given @ np.arange(6, dtype=np.float32).reshape(3, 2))
     np.testing.assert_array_equal(same, given)
+
+
+def test_a_function_exports_running_state_as_inputs_with_a_default(tmp_path: Path) -> None:
+    x, total = sg.input("x", ()), sg.state("total", 5.0)
+    f = sg.function({"total now": total + x}, updates={total: total + x})
+    assert f(1.0) == {"total now": 6.0}
+    f.export(tmp_path / "f.onnx")
+    onnx.checker.check_model(tmp_path / "f.onnx", full_check=True)
+    bare = session(tmp_path / "f.onnx")
+    one = np.ones((), np.float32)
+    (first, following) = bare.run(["total now", "total.next"], {"x": one})
+    (second,) = bare.run(["total now"], {"x": one, "total": following})
+    assert (float(first), float(second)) == (6, 7)
 
 
 def test_outputs_that_are_inputs_literals_or_the_same_value() -> None:

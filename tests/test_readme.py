@@ -32,6 +32,31 @@ def test_the_first_program_prints_the_graph_and_trains(tmp_path: Path) -> None:
     assert len(re.findall(r"^  ", graph, re.M)) == 16
 
 
+def test_the_model_of_layers_learns(tmp_path: Path) -> None:
+    code = next(code for _, code in BLOCKS if "sg.nn.Sequential" in code)
+    shown = run(code, tmp_path).splitlines()
+    accuracy = re.fullmatch(r"\{'loss': [\d.]+, 'accuracy': ([\d.]+)\}", shown[0])
+    assert accuracy is not None and float(accuracy[1]) > 0.9
+    assert {f.name for f in tmp_path.iterdir()} == {"net.onnx", "net.safetensors"}
+
+
+def test_the_forces_are_minus_the_gradient(tmp_path: Path) -> None:
+    code = next(code for _, code in BLOCKS if "forces = " in code)
+    check = """
+p = np.random.default_rng(0).standard_normal((4, 3)).astype("float32")
+moved = p.copy()
+moved[1, 2] += 1e-2
+more = field(moved)["energy"]
+moved[1, 2] -= 2e-2
+slope = (more - field(moved)["energy"]) / 2e-2
+assert abs(slope + field(p)["forces"][1, 2]) < 1e-2 * abs(slope), (slope, field(p)["forces"])
+first = float(add(p))
+assert float(add(p)) == 2 * first
+print("right")
+"""
+    assert run(code + check, tmp_path).endswith("right\n")
+
+
 def test_the_error_is_shown_as_it_is(tmp_path: Path) -> None:
     position = next(i for i, (language, code) in enumerate(BLOCKS) if "sg.ShapeError as error" in code)
     assert (

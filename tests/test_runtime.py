@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,49 @@ def test_the_same_seed_gives_the_same_training() -> None:
     assert runs[0] == runs[1] != runs[2]
 
 
+def test_a_second_fit_goes_on_with_other_batches() -> None:
+    trainer, whole = trainer_of(sg.optim.sgd(1e-2)), trainer_of(sg.optim.sgd(1e-2))
+    data = {"x": X, "y": Y}
+    parts = trainer.fit(data, batch_size=4) + trainer.fit(data, batch_size=4)
+    assert parts == whole.fit(data, epochs=2, batch_size=4)
+
+
+def test_fit_takes_lists_and_what_goes_with_every_batch() -> None:
+    x, rate = sg.input("x", ("N", 2)), sg.input("rate", ())
+    mixing = sg.input("mixing", (2, 2))
+    w = sg.parameter("w", np.ones(2, np.float32))
+    trainer = sg.Trainer(sg.train_step((x @ mixing @ w).mean(), sg.optim.sgd(rate)), device="cpu")
+    data = {"mixing": [[1.0, 0.0], [0.0, 1.0]], "x": np.ones((5, 2)).tolist(), "rate": 0.5}
+    assert trainer.fit(data, batch_size=2)[0]["loss"] < 2
+    # Whatever the order of the names, every sample counts once.
+    xs = np.arange(10, dtype=np.float32).reshape(5, 2)
+    batches = [{"mixing": np.eye(2, dtype=np.float32), "x": part} for part in (xs[:1], xs[1:])]
+    assert trainer.evaluate(batches) == pytest.approx(trainer.evaluate({**data, "x": xs}), rel=1e-6)
+
+
+def test_several_threads_may_share_a_trainer_and_a_function() -> None:
+    count = sg.state("count", 0)
+    f = sg.function(count + 1, updates={count: count + 1})
+    trainer = trainer_of()
+    bad: list[Any] = []
+
+    def work(size: int) -> None:
+        for _ in range(200):
+            f()
+            hits = float(trainer.step(x=X[:size], y=Y[:size])["accuracy"]) * size
+            if abs(hits - round(hits)) > 1e-3:
+                bad.append(hits)
+
+    threads = [threading.Thread(target=work, args=(size,)) for size in (1, 4, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert int(f()) == 601
+    assert int(trainer.state()["step"]) == 600
+    assert not bad
+
+
 def test_resuming_gives_bit_identical_losses(tmp_path: Path) -> None:
     step = small_step(sg.optim.adam(sg.optim.cosine_decay_schedule(1e-2, 30)))
     trainer = sg.Trainer(step, device="cpu")
@@ -226,6 +270,13 @@ def test_check_finite_lets_masked_infinities_pass() -> None:
     loss = (w * sg.where(x > 0, sg.stop_gradient(x).log(), 0.0)).sum()
     trainer = sg.Trainer(sg.train_step(loss, sg.optim.sgd(0.1)), device="cpu", check_finite=True)
     assert np.isfinite(float(trainer.step(x=np.array([0, 1], np.float32))))
+
+
+def test_check_finite_with_names_of_its_own_and_halves() -> None:
+    w = sg.parameter("finite", sg.init.ones((2,), dtype="float16"))
+    step = sg.train_step(w.sum(), sg.optim.sgd(0.1), metrics={"finite_": w.float().sum()})
+    trainer = sg.Trainer(step, device="cpu", check_finite=True)
+    assert float(trainer.step()["finite_"]) == 2
 
 
 def test_check_finite_computes_the_same_losses() -> None:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
-import onnx
 import onnxruntime
 from onnx import helper
 
@@ -169,18 +168,3 @@ def to_numpy(value: Any) -> Array:
 def empty_on(device: Device, dtype: DType, shape: tuple[int, ...]) -> Any:
     """An OrtValue on `device` with room for a tensor."""
     return to_device(np.zeros(shape, as_dtype(dtype).numpy), device)
-
-
-def kernel_error(error: Exception, model: onnx.ModelProto, device: Device) -> DeviceError | None:
-    """The error that names an operator, its line and its types where the device has no kernel for it, else None."""
-    text = str(error)
-    if "NOT_IMPLEMENTED" not in text and "Could not find an implementation" not in text:
-        return None
-    for node in model.graph.node:
-        if f"name '{node.name}'" in text or f"name: '{node.name}'" in text or f"node with name {node.name}" in text:
-            source = next((p.value for p in node.metadata_props if p.key == "staticgrad.source"), "unknown line")
-            return DeviceError(
-                f"onnxruntime's {device.kind} provider has no kernel for {node.op_type} (declared at {source}) in the "
-                f"element types used there; cast its input to another type, float32 as a rule ({source_line()})"
-            )
-    return DeviceError(f"onnxruntime's {device.kind} provider lacks a kernel: {_first_line(error)} ({source_line()})")

@@ -10,8 +10,9 @@ import numpy as np
 import onnxruntime
 
 from staticgrad.errors import FeedError, SymbolicValueError
-from staticgrad.graph import Array, Value, source_line
-from staticgrad.types import DType, TensorType, as_dtype, is_unknown
+from staticgrad.graph import Array, Graph, Value, shown, source_line
+from staticgrad.runtime.device import to_numpy
+from staticgrad.types import Dim, DType, TensorType, as_dtype, evaluate_dim, is_unknown
 
 _CPU = 1  # of DLPack's device types
 
@@ -19,7 +20,7 @@ _CPU = 1  # of DLPack's device types
 class Feeds:
     """The declared inputs of a graph; turns what users pass into arrays (or tensors on a device) of those types."""
 
-    def __init__(self, inputs: Mapping[str, Value]) -> None:
+    def __init__(self, inputs: Mapping[str, Value], graph: Graph) -> None:
         self.types: dict[str, TensorType] = {name: value.type for name, value in inputs.items()}
         self.sources = {name: value.source for name, value in inputs.items()}
         self._named = {
@@ -27,6 +28,7 @@ class Feeds:
         }
         self._plain = [(name, type.dtype.numpy, type.dtype is DType.bfloat16) for name, type in self.types.items()]
         self._fitting: set[tuple[tuple[int, ...], ...]] = set()
+        self._least = _least_sizes(graph)
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Arrays by name, each of the declared type and contiguous; FeedError names what does not fit."""
@@ -52,6 +54,7 @@ class Feeds:
         sizes: dict[str, tuple[int, str]] = {}
         for name, array in arrays.items():
             self._check_shape(name, _shape(array), sizes)
+        self._check_least({dim: size for dim, (size, _) in sizes.items()})
         if len(self._fitting) < 1024:
             self._fitting.add(tuple(_shape(array) for array in arrays.values()))
         return arrays
@@ -61,7 +64,8 @@ class Feeds:
         names = list(self.types)
         if len(values) > len(names):
             raise FeedError(
-                f"{len(values)} arrays came for {len(names)} inputs ({', '.join(names) or 'none'}) ({source_line()})"
+                f"{len(values)} arrays came for {len(names)} inputs ({', '.join(names) or 'none'}); inputs that "
+                f"nothing needs are left out unless inputs= lists them ({source_line()})"
             )
         given = dict(zip(names, values, strict=False))
         for name, value in named.items():
@@ -82,6 +86,21 @@ class Feeds:
                 guesses.append(f"{name!r}" + (f" (did you mean {close[0]!r}?)" if close else ""))
             parts.append(f"no input named {', '.join(guesses)}; the inputs are {', '.join(self.types) or 'none'}")
         return f"{'; '.join(parts)} ({source_line()})"
+
+    def numpy(self, name: str, given: Any) -> Array:
+        """What is given for an input as a numpy array, for cutting it into batches; checked when it is fed."""
+        if isinstance(given, np.ndarray) or name not in self.types:
+            return np.asarray(given)
+        if hasattr(given, "__dlpack__"):
+            converted = self._from_dlpack(name, given)
+            return converted if isinstance(converted, np.ndarray) else to_numpy(converted)
+        converted = self._from_python(name, given, self.types[name])
+        return converted if isinstance(converted, np.ndarray) else to_numpy(converted)
+
+    def sampled(self) -> list[str]:
+        """The inputs with a sample in every row: those whose first size is dynamic, or all of rank 1 and more."""
+        dynamic = [name for name, type in self.types.items() if type.shape and isinstance(type.shape[0], str)]
+        return dynamic or [name for name, type in self.types.items() if type.shape]
 
     def _converted(self, name: str, given: Any) -> Any:
         expected = self.types[name]
@@ -117,13 +136,27 @@ class Feeds:
             array = np.asarray(given)
         except Exception as error:
             raise FeedError(
-                f"input {name!r} is {expected}, {given!r:.60} came, which is no array ({source_line()})"
+                f"input {name!r} is {expected}, {shown(given)} came, which is no array ({source_line()})"
             ) from error
         order = "bif"
         kind = "f" if expected.dtype.is_float else "i" if expected.dtype.is_integer else "b"
         if array.dtype.kind not in order or order.index(array.dtype.kind) > order.index(kind):
-            raise FeedError(f"input {name!r} is {expected}, {given!r:.60} came, which does not fit ({source_line()})")
-        array = np.ascontiguousarray(array.astype(expected.dtype.numpy)).reshape(array.shape)
+            raise FeedError(f"input {name!r} is {expected}, {shown(given)} came, which does not fit ({source_line()})")
+        if array.size and array.dtype.kind == "i" and expected.dtype.is_integer:
+            limits = np.iinfo(expected.dtype.numpy)
+            if array.min() < limits.min or array.max() > limits.max:
+                raise FeedError(
+                    f"input {name!r} is {expected}, {shown(given)} came, which does not fit into {expected.dtype} "
+                    f"({source_line()})"
+                )
+        with np.errstate(over="ignore"):
+            narrow = array.astype(expected.dtype.numpy)
+        if expected.dtype.is_float and (np.isinf(narrow) & ~np.isinf(array)).any():
+            raise FeedError(
+                f"input {name!r} is {expected}, {shown(given)} came, which does not fit into {expected.dtype} "
+                f"({source_line()})"
+            )
+        array = np.ascontiguousarray(narrow).reshape(array.shape)
         if expected.dtype is DType.bfloat16:
             return self._converted(name, array)  # type: ignore[no-any-return]
         return array
@@ -142,6 +175,13 @@ class Feeds:
             raise FeedError(
                 f"input {name!r} cannot take this {type(given).__name__}: {reason} ({source_line()})"
             ) from error
+
+    def _check_least(self, sizes: Mapping[str, int]) -> None:
+        for dim, (least, reason) in self._least.items():
+            size = evaluate_dim(dim, sizes)
+            if size is not None and size < least:
+                named = ", ".join(f"{n} = {s}" for n, s in sizes.items())
+                raise FeedError(f"the size {dim} would be {size} where {named}: {reason} ({source_line()})")
 
     def _check_shape(self, name: str, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:
         expected = self.types[name]
@@ -163,6 +203,25 @@ class Feeds:
                         f"dimension {dim} is {known} in input {other!r} and {size} in input {name!r}; they must agree "
                         f"({source_line()})"
                     )
+
+
+def _least_sizes(graph: Graph) -> dict[Dim, tuple[int, str]]:
+    """The dynamic sizes in a graph that must not be too small, each with the least and the reason."""
+    least: dict[Dim, tuple[int, str]] = {}
+    for node in graph.nodes:
+        for value in node.outputs:
+            for dim in value.type.shape:
+                if isinstance(dim, str) and "-" in dim:
+                    least.setdefault(
+                        dim, (0, f"{node.op.name} (declared at {node.source}) cuts off more than there is")
+                    )
+        if node.op.name == "MatMul":
+            left, right = (v.type.shape for v in node.inputs if v is not None)
+            if isinstance(left[-1], str) and (len(left) != 2 or len(right) != 2):
+                # Seen on the CPU: the result is whatever was in memory.
+                reason = f"onnxruntime does not compute sums over nothing in MatMul (declared at {node.source})"
+                least[left[-1]] = (1, reason)
+    return least
 
 
 def _shape(array: Any) -> tuple[int, ...]:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnx
 
 from staticgrad.declare import check_update, leaves
 from staticgrad.errors import DeclarationError
-from staticgrad.graph import Array, Graph, Leaf, Value, source_line, topological
+from staticgrad.graph import Array, Graph, Leaf, Value, shown, source_line, topological
 from staticgrad.optimise import optimise
 from staticgrad.runtime.device import resolve_device, to_device, to_numpy
 from staticgrad.runtime.feeds import Feeds, bind_feed
-from staticgrad.runtime.session import SessionSettings, make_session
+from staticgrad.runtime.session import Session, SessionSettings
 
 if TYPE_CHECKING:
     import exporters  # where type checkers find it in the repository
 else:
     from staticgrad import exporters
+
+Form = Literal["one", "tuple", "dict"]
 
 
 class Function:
@@ -32,28 +35,30 @@ class Function:
     def __init__(
         self,
         graph: Graph,
-        single: bool,
+        form: Form,
         updated: tuple[str, ...],
         state: Mapping[str, Array],
         device: str,
         settings: SessionSettings,
     ) -> None:
         self.graph = graph
-        self._single = single
+        self._form = form
         self._updated = updated
         self._initial = dict(state)
         self._device = resolve_device(device)
         model = self.model()
-        self._session = make_session(model, self._device, settings)
+        self._session = Session(model, self._device, settings)
         self._state = {name: to_device(state[name], self._device) for name in updated}
-        self._feeds = Feeds({n: v for n, v in graph.inputs.items() if n not in state})
+        self._feeds = Feeds({n: v for n, v in graph.inputs.items() if n not in state}, graph)
+        self._lock = Lock()
         self._results = [name for name in graph.outputs if name.removesuffix(".next") not in updated]
 
     def model(self) -> onnx.ModelProto:
-        """The ONNX model: parameters and states are initializers, but those that are updated go in and out."""
+        """The ONNX model: parameters and states are initializers; those that are updated are inputs with a default."""
         fixed = {name: array for name, array in self._initial.items() if name not in self._updated}
+        defaults = {name: self._initial[name] for name in self._updated}
         metadata = exporters.metadata_of("function", {name: f"{name}.next" for name in self._updated})
-        return exporters.to_model(self.graph, metadata, fixed)
+        return exporters.to_model(self.graph, metadata, fixed, defaults)
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the ONNX model of this function."""
@@ -61,26 +66,29 @@ class Function:
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         given = self._feeds.check(self._feeds.positional(arrays, named))
-        binding = self._session.io_binding()
+        binding = self._session.onnxruntime.io_binding()
         for name, array in given.items():
             bind_feed(binding, name, array)
-        for name, value in self._state.items():
-            binding.bind_ortvalue_input(name, value)
         for name in self.graph.outputs:
             kept = name not in self._results
             binding.bind_output(name, self._device.kind if kept else "cpu", self._device.number if kept else 0)
-        self._session.run_with_iobinding(binding)
-        found = dict(zip(self.graph.outputs, binding.get_outputs(), strict=True))
-        self._state = {name: found[f"{name}.next"] for name in self._updated}
-        results = tuple(to_numpy(found[name]) for name in self._results)
-        return results[0] if self._single else results
+        with self._lock:
+            for name, value in self._state.items():
+                binding.bind_ortvalue_input(name, value)
+            self._session.run(binding)
+            found = dict(zip(self.graph.outputs, binding.get_outputs(), strict=True))
+            self._state = {name: found[f"{name}.next"] for name in self._updated}
+        results = {name: to_numpy(found[name]) for name in self._results}
+        if self._form == "dict":
+            return results
+        return next(iter(results.values())) if self._form == "one" else tuple(results.values())
 
     def __str__(self) -> str:
         return str(self.graph)
 
 
 def function(
-    outputs: Value | Iterable[Value],
+    outputs: Value | Iterable[Value] | Mapping[str, Value],
     inputs: Value | Iterable[Value] | None = None,
     updates: Mapping[Value, Value] | None = None,
     device: str = "auto",
@@ -88,13 +96,21 @@ def function(
 ) -> Function:
     """Compile a graph to a callable on onnxruntime.
 
-    A list of outputs gives a tuple of numpy arrays, a single Value one array. `inputs` fixes the order of the
+    A list of outputs gives a tuple of numpy arrays, a single Value one array, a dict a dict, under whose names the
+    outputs are exported too (`output0`, ... otherwise). `inputs` fixes the order of the
     arguments (default: the declared inputs, in order of declaration); inputs that nothing uses are accepted.
     Parameters and states are held inside with their initial values; `updates` maps a state to its next value, taken
     at every call.
     """
-    single = isinstance(outputs, Value)
-    results = _values([outputs] if isinstance(outputs, Value) else outputs, "outputs")
+    form: Form = "one" if isinstance(outputs, Value) else "dict" if isinstance(outputs, Mapping) else "tuple"
+    if isinstance(outputs, Mapping):
+        results = _values(outputs.values(), "outputs")
+    else:
+        results = _values([outputs] if isinstance(outputs, Value) else outputs, "outputs")
+    if not results:
+        raise DeclarationError(f"outputs is empty: there is nothing to compute ({source_line()})")
+    if updates is not None and not isinstance(updates, Mapping):
+        raise DeclarationError(f"updates is a dict of states and next values, {shown(updates)} came ({source_line()})")
     following = dict(updates or {})
     for state, value in following.items():
         check_update(state, value)
@@ -113,25 +129,39 @@ def function(
     clash = next((name for name in states if name in arguments), None)
     if clash is not None:
         raise DeclarationError(f"the name {clash!r} is declared twice ({source_line()})")
+    for value in following:
+        if value.name in arguments:
+            raise DeclarationError(f"{value.name!r} is fed by the caller and updated too; leave one ({source_line()})")
     given = {name: leaf.outputs[0] for name, leaf in arguments.items()}
     updated = {value.node.name: following[value] for value in following if isinstance(value.node, Leaf)}
-    named = {}
-    for position, value in enumerate(results):
-        name = f"output{position}"
-        while name in given or name in states:
-            name += "_"
-        named[name] = value
+    if isinstance(outputs, Mapping):
+        named = dict(outputs)
+        taken = next((name for name in named if name in given or name in states or name.endswith(".next")), None)
+        if taken is not None:
+            raise DeclarationError(
+                f"an output cannot be called {taken!r}: the name is taken or reserved ({source_line()})"
+            )
+    else:
+        named = {_fresh(f"output{i}", {**given, **states}): value for i, value in enumerate(results)}
     named.update({f"{name}.next": value for name, value in updated.items()})
     graph = optimise(Graph("function", {**given, **states}, named))
     initial = {leaf.name: leaf.initial for leaf in held if leaf.initial is not None}
-    return Function(graph, single, tuple(updated), initial, device, settings or SessionSettings())
+    return Function(graph, form, tuple(updated), initial, device, settings or SessionSettings())
 
 
-def _values(values: Iterable[Value], what: str) -> list[Value]:
+def _fresh(name: str, taken: Mapping[str, object]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _values(values: object, what: str) -> list[Value]:
+    if not isinstance(values, Iterable):
+        raise DeclarationError(f"{what} must be Values, {shown(values)} came ({source_line()})")
     listed = list(values)
     for value in listed:
         if not isinstance(value, Value):
-            raise DeclarationError(f"{what} must be Values, {value!r:.60} came ({source_line()})")
+            raise DeclarationError(f"{what} must be Values, {shown(value)} came ({source_line()})")
     return listed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,9 @@ from typing import Any
 import onnx
 import onnxruntime
 
-from staticgrad.errors import DeclarationError, DeviceError
+from staticgrad.errors import DeclarationError, DeviceError, RunError
 from staticgrad.graph import source_line
-from staticgrad.runtime.device import Device, kernel_error, providers_of
+from staticgrad.runtime.device import Device, providers_of
 
 _LEVELS = {
     "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -46,7 +47,8 @@ class SessionSettings:
             raise DeclarationError(f"threads must be a positive int or None, {self.threads!r} came ({source_line()})")
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = _LEVELS[self.optimization]
-        options.log_severity_level = 3
+        # What onnxruntime would log comes as an exception too.
+        options.log_severity_level = 4
         if self.threads is not None:
             options.intra_op_num_threads = self.threads
         if self.profile is not None:
@@ -55,19 +57,56 @@ class SessionSettings:
         return options
 
 
-def make_session(model: onnx.ModelProto, device: Device, settings: SessionSettings) -> Any:
-    """The session; DeviceError where the device cannot run one of the operators, named with the line it comes from."""
-    data: bytes = model.SerializeToString()
-    try:
-        session = onnxruntime.InferenceSession(
-            data, settings.options(), providers=providers_of(device, dict(settings.provider_options))
-        )
-    except DeclarationError:
-        raise
-    except Exception as error:
-        raise kernel_error(error, model, device) or DeviceError(
-            f"onnxruntime refuses the model: {str(error).strip().splitlines()[0]} ({source_line()})"
-        ) from error
-    if device.kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-        raise DeviceError(f"onnxruntime left CUDA although the device answers ({source_line()})")
-    return session
+class Session:
+    """An onnxruntime session for a model on a device, whose errors name operators and the lines they come from.
+
+    DeviceError where the device has no kernel for one of the operators.
+    """
+
+    def __init__(self, model: onnx.ModelProto, device: Device, settings: SessionSettings) -> None:
+        self.device = device
+        self._nodes = {
+            node.name: f"{node.op_type} (declared at {source_of(node)})" for node in model.graph.node if node.name
+        }
+        data: bytes = model.SerializeToString()
+        options = settings.options()
+        providers = providers_of(device, dict(settings.provider_options))
+        try:
+            self.onnxruntime = onnxruntime.InferenceSession(data, options, providers=providers)
+        except Exception as error:
+            raise DeviceError(f"{self._refusal(str(error))} ({source_line()})") from error
+        if device.kind == "cuda" and "CUDAExecutionProvider" not in self.onnxruntime.get_providers():
+            raise DeviceError(f"onnxruntime left CUDA although the device answers ({source_line()})")
+
+    def run(self, binding: Any) -> None:
+        """Run with what is bound; RunError names the operator that stopped it."""
+        try:
+            self.onnxruntime.run_with_iobinding(binding)
+        except Exception as error:
+            text = str(error)
+            where = self._node_in(text)
+            # Behind "Status Message:" stands what the kernel said; before it, source files of onnxruntime.
+            said = " ".join(text.rpartition("Status Message:")[2].split())
+            # The text holds no line of the user's: the declaration above does.
+            raise RunError(f"{where or 'the model'} stopped on {self.device}: {said} ({source_line()})") from error
+
+    def _refusal(self, text: str) -> str:
+        where = self._node_in(text)
+        if "NOT_IMPLEMENTED" in text and where is not None:
+            return (
+                f"onnxruntime's {self.device.kind} provider has no kernel for {where} in the element types used there; "
+                "cast its input to another type, float32 as a rule"
+            )
+        return f"onnxruntime refuses {where or 'the model'}: {' '.join(text.split())}"
+
+    def _node_in(self, text: str) -> str | None:
+        """The node that an error of onnxruntime speaks of."""
+        for name in re.findall(r"name:? ?'([^']*)'", text, re.IGNORECASE):
+            if name in self._nodes:
+                return self._nodes[name]
+        return None
+
+
+def source_of(node: onnx.NodeProto) -> str:
+    """The user's file and line that a node came from."""
+    return next((p.value for p in node.metadata_props if p.key == "staticgrad.source"), "an unknown line")

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
 
 from staticgrad.errors import CheckpointError, DeclarationError, FeedError, NotFiniteError
-from staticgrad.graph import Array, Graph, source_line
+from staticgrad.graph import Array, Graph, shown, source_line
 from staticgrad.runtime import checkpoint
+from staticgrad.runtime.batches import Batch, as_batch, batches_of, check_counts, count_samples
 from staticgrad.runtime.device import Device, empty_on, resolve_device, to_device, to_numpy
 from staticgrad.runtime.feeds import Feeds, bind_feed
-from staticgrad.runtime.finite import FLAGS, first_not_finite, with_finite_flags
-from staticgrad.runtime.session import SessionSettings, make_session
+from staticgrad.runtime.finite import first_not_finite, with_finite_flags
+from staticgrad.runtime.session import Session, SessionSettings
 from staticgrad.train.step import TrainStep
-from staticgrad.types import DType, is_static
+from staticgrad.types import DType, is_static, is_unknown
 
 if TYPE_CHECKING:
     import exporters  # where type checkers find it in the repository
 else:
     from staticgrad import exporters
 
-Batch = Mapping[str, Any]
 Numbers = dict[str, float]
 
 
@@ -61,6 +62,18 @@ class StepResult:
         return f"<StepResult: {', '.join(f'{name}={self[name]!s}' for name in self._values)}>"
 
 
+def means_of(results: Iterable[tuple[StepResult, int]]) -> Numbers:
+    """Means of results weighted by their numbers of samples; read from the device only at the end."""
+    kept = list(results)
+    if not kept:
+        raise FeedError(f"there is no batch to run on ({source_line()})")
+    weights = [count for _, count in kept]
+    return {
+        name: float(np.average([np.mean(result[name]) for result, _ in kept], weights=weights))
+        for name in kept[0][0].keys()
+    }
+
+
 class Trainer:
     """A training step on onnxruntime; the state stays on the device from step to step.
 
@@ -80,20 +93,25 @@ class Trainer:
         profile: str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(step, TrainStep):
-            raise DeclarationError(f"a Trainer needs what sg.train_step gives, {step!r:.60} came ({source_line()})")
+            raise DeclarationError(f"a Trainer needs what sg.train_step gives, {shown(step)} came ({source_line()})")
         self._step = step
         self._device = resolve_device(device)
         self._settings = SessionSettings(threads, optimization, dict(provider_options or {}), profile)
-        self._checked: Graph | None = with_finite_flags(step.graph) if check_finite else None
-        graph = self._checked or step.graph
-        self._session = make_session(exporters.step_model(graph, step.state), self._device, self._settings)
-        self._feeds = Feeds({name: step.graph.inputs[name] for name in step.feeds})
+        graph = step.graph
+        self._flags: str | None = None
+        if check_finite:
+            graph, self._flags = with_finite_flags(graph)
+        self._session = Session(exporters.step_model(graph, step.state), self._device, self._settings)
+        self._feeds = Feeds({name: step.graph.inputs[name] for name in step.feeds}, step.graph)
         self._results = ["loss", *step.metrics]
         self._results_types = {name: step.graph.outputs[name].type for name in self._results}
         # A state that its step does not change needs no second buffer, nor a copy.
         outputs, inputs = step.graph.outputs, step.graph.inputs
         self._changing = [name for name in step.state if outputs[f"{name}.next"] is not inputs[name]]
         self._others: dict[str, _Pass] = {}
+        self._epochs = 0
+        # Buffers and bindings belong to one step at a time.
+        self._lock = RLock()
         self._place(step.state)
 
     @property
@@ -104,7 +122,10 @@ class Trainer:
     @property
     def session(self) -> Any:
         """The onnxruntime session of the training step."""
-        return self._session
+        return self._session.onnxruntime
+
+    def __repr__(self) -> str:
+        return f"<Trainer on {self.device}: {', '.join(self._step.parameters)}>"
 
     def _place(self, state: Mapping[str, Array]) -> None:
         """Put the state on the device, and bind two buffers in turn: what a step reads, the same step never writes."""
@@ -115,7 +136,7 @@ class Trainer:
         self._buffers.append({**self._buffers[0], **spare})
         self._bindings = []
         for now, after in ((0, 1), (1, 0)):
-            binding = self._session.io_binding()
+            binding = self._session.onnxruntime.io_binding()
             for name, value in self._buffers[now].items():
                 binding.bind_ortvalue_input(name, value)
             for name in self._changing:
@@ -136,31 +157,33 @@ class Trainer:
     def step(self, feeds: Batch | None = None, /, **named: Any) -> StepResult:
         """One step on a batch, given by input name, or as a dict for names that are no identifiers."""
         if feeds is not None:
-            named = {**feeds, **named} if named else feeds  # type: ignore[assignment]
+            named = {**as_batch(feeds), **named} if named else as_batch(feeds)  # type: ignore[assignment]
         given = self._feeds.check(named)
-        binding = self._bindings[self._current]
-        for name, array in given.items():
-            bind_feed(binding, name, array)
-        if self._allocated or self._checked is not None:
-            values = self._run_allocating(binding)
-        else:
-            self._session.run_with_iobinding(binding)
-            values = {name: array.copy() for name, array in self._landing.items()}
-        self._current = 1 - self._current
+        with self._lock:
+            binding = self._bindings[self._current]
+            for name, array in given.items():
+                bind_feed(binding, name, array)
+            if self._allocated or self._flags is not None:
+                values = self._run_allocating(binding)
+            else:
+                self._session.run(binding)
+                values = {name: array.copy() for name, array in self._landing.items()}
+            self._current = 1 - self._current
         return StepResult(values)
 
     def _run_allocating(self, binding: Any) -> dict[str, Any]:
         """Run where onnxruntime has to make room for some results: on another device, or of sizes not known before."""
-        names = [*self._allocated, *([FLAGS] if self._checked is not None else [])]
-        for name in names:
-            binding.bind_output(
-                name, "cpu" if name == FLAGS else self._device.kind, 0 if name == FLAGS else self._device.number
-            )
-        self._session.run_with_iobinding(binding)
+        for name in self._allocated:
+            binding.bind_output(name, self._device.kind, self._device.number)
+        names = list(self._allocated)
+        if self._flags is not None:
+            binding.bind_output(self._flags, "cpu", 0)
+            names.append(self._flags)
+        self._session.run(binding)
         bound = [f"{name}.next" for name in self._changing] + list(self._landing) + names
         found = dict(zip(bound, binding.get_outputs(), strict=True))
-        if self._checked is not None:
-            bad = first_not_finite(self._checked, to_numpy(found.pop(FLAGS)))
+        if self._flags is not None:
+            bad = first_not_finite(self._step.graph, to_numpy(found.pop(self._flags)))
             if bad is not None:
                 raise NotFiniteError(f"{bad}; the state is that before this step ({source_line()})")
         return {name: self._landing[name].copy() if name in self._landing else found[name] for name in self._results}
@@ -180,15 +203,17 @@ class Trainer:
         The last batch of an epoch may be smaller. Returns, for each epoch, the means of loss and metrics over the
         samples; `callback(epoch, means)` is called after each.
         """
+        check_counts(epochs=epochs)
         if not isinstance(data, Mapping) and iter(data) is iter(data) and epochs > 1:
             raise FeedError(
                 f"an iterator is used up after one epoch; give a list of batches, or arrays ({source_line()})"
             )
-        random = np.random.default_rng(seed)
         history = []
         for epoch in range(epochs):
-            batches = _batches(data, batch_size, random if shuffle else None)
-            means = _means((self.step(batch), _count(batch)) for batch in batches)
+            random = np.random.default_rng([seed, self._epochs]) if shuffle else None
+            batches = batches_of(data, batch_size, self._feeds, random)
+            means = means_of((self.step(batch), count_samples(batch, self._feeds)) for batch in batches)
+            self._epochs += 1
             history.append(means)
             if callback is not None:
                 callback(epoch, means)
@@ -197,19 +222,24 @@ class Trainer:
     def evaluate(self, data: Batch | Iterable[Batch], batch_size: int | None = None) -> Numbers:
         """The means of loss and metrics over the samples of `data`, without an update."""
         run = self._pass("eval", self._step.eval_graph)
-        batches = _batches(data, batch_size, None)
-        return _means((StepResult(run(batch, self._buffers[self._current])), _count(batch)) for batch in batches)
+        batches = batches_of(data, batch_size, self._feeds, None)
+        return means_of((StepResult(run(batch, self)), count_samples(batch, self._feeds)) for batch in batches)
 
     def predict(self, data: Batch | None = None, /, batch_size: int | None = None, **named: Any) -> dict[str, Array]:
         """The predictions for arrays by input name; with `batch_size`, in batches, joined along the first dimension."""
-        graph = self._step.predict_graph
-        if graph is None:
-            raise DeclarationError(f"the step has no predictions; pass predictions= to sg.train_step ({source_line()})")
-        run = self._pass("predict", graph)
-        given = {**(data or {}), **named}
-        parts = [run(batch, self._buffers[self._current]) for batch in _batches(given, batch_size, None)]
-        results = {name: [to_numpy(part[name]) for part in parts] for name in graph.outputs}
+        run = self._pass("predict", self._predictions())
+        given = {**as_batch(data if data is not None else {}), **named}
+        batches = list(batches_of(given, batch_size, run.feeds, None)) or [given]
+        if len(batches) > 1:
+            run.check_rows()
+        parts = [run(batch, self) for batch in batches]
+        results = {name: [to_numpy(part[name]) for part in parts] for name in run.graph.outputs}
         return {name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for name, arrays in results.items()}
+
+    def _predictions(self) -> Graph:
+        if self._step.predict_graph is None:
+            raise DeclarationError(f"the step has no predictions; pass predictions= to sg.train_step ({source_line()})")
+        return self._step.predict_graph
 
     def _pass(self, name: str, graph: Graph) -> _Pass:
         if name not in self._others:
@@ -218,16 +248,20 @@ class Trainer:
 
     def state(self) -> dict[str, Array]:
         """Copies of all state tensors, by name: parameters, other state, and that of the optimizer."""
-        return {name: to_numpy(value) for name, value in self._buffers[self._current].items()}
+        with self._lock:
+            return {name: to_numpy(value) for name, value in self._buffers[self._current].items()}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Replace all state tensors; CheckpointError lists what does not fit."""
+        if not isinstance(state, Mapping):
+            raise CheckpointError(f"state is a dict of arrays by name, {shown(state)} came ({source_line()})")
         arrays = {name: np.asarray(array) for name, array in state.items()}
         types = {name: self._step.graph.inputs[name].type for name in self._step.state}
         differences = checkpoint.differences(arrays, types)
         if differences:
             raise CheckpointError(f"the state is of another model: {'; '.join(differences)} ({source_line()})")
-        self._place({name: arrays[name] for name in self._step.state})
+        with self._lock:
+            self._place({name: arrays[name] for name in self._step.state})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all state to a safetensors file in one step: it is there whole, or as it was before."""
@@ -243,9 +277,7 @@ class Trainer:
 
     def export_inference(self, path: str | os.PathLike[str]) -> None:
         """Write the predictions as an ordinary ONNX model with the present state as initializers."""
-        graph = self._step.predict_graph
-        if graph is None:
-            raise DeclarationError(f"the step has no predictions; pass predictions= to sg.train_step ({source_line()})")
+        graph = self._predictions()
         baked = {name: array for name, array in self.state().items() if name in graph.inputs}
         exporters.write_model(exporters.to_model(graph, exporters.metadata_of("inference", {}), baked), path)
 
@@ -256,58 +288,29 @@ class _Pass:
     def __init__(self, graph: Graph, state: set[str], device: Device, settings: SessionSettings) -> None:
         self.graph = graph
         self.device = device
-        self.session = make_session(exporters.to_model(graph), device, settings)
+        self.session = Session(exporters.to_model(graph), device, settings)
         self.state = [name for name in graph.inputs if name in state]
-        self.feeds = Feeds({name: value for name, value in graph.inputs.items() if name not in state})
+        self.feeds = Feeds({name: value for name, value in graph.inputs.items() if name not in state}, graph)
 
-    def __call__(self, batch: Batch, state: Mapping[str, Any]) -> dict[str, Any]:
-        binding = self.session.io_binding()
+    def __call__(self, batch: Batch, trainer: Trainer) -> dict[str, Any]:
+        binding = self.session.onnxruntime.io_binding()
         for name, array in self.feeds.check({n: a for n, a in batch.items() if n in self.feeds.types}).items():
             bind_feed(binding, name, array)
-        for name in self.state:
-            binding.bind_ortvalue_input(name, state[name])
         for name in self.graph.outputs:
             binding.bind_output(name, self.device.kind, self.device.number)
-        self.session.run_with_iobinding(binding)
+        with trainer._lock:
+            for name in self.state:
+                binding.bind_ortvalue_input(name, trainer._buffers[trainer._current][name])
+            self.session.run(binding)
         return dict(zip(self.graph.outputs, binding.get_outputs(), strict=True))
 
-
-def _count(batch: Batch) -> int:
-    """The number of samples in a batch: the first dimension of its arrays (1 where all are single numbers)."""
-    return next((len(a) for a in batch.values() if np.ndim(a) > 0), 1)
-
-
-def _batches(data: Batch | Iterable[Batch], size: int | None, random: np.random.Generator | None) -> Iterator[Batch]:
-    """Batches of arrays, cut along the first dimension, in random order if there is a generator; or those that came."""
-    if not isinstance(data, Mapping):
-        if size is not None:
-            raise FeedError(f"batch_size is for arrays; an iterable of batches has its own ({source_line()})")
-        yield from data
-        return
-    if size is None and random is None:
-        yield data
-        return
-    arrays = {name: np.asarray(array) for name, array in data.items()}
-    counts = {name: len(array) for name, array in arrays.items() if array.ndim}
-    if len(set(counts.values())) > 1:
-        raise FeedError(f"the arrays hold different numbers of samples: {counts} ({source_line()})")
-    if size is not None and size < 1:
-        raise FeedError(f"batch_size must be 1 or more, {size} came ({source_line()})")
-    total = next(iter(counts.values()), 0)
-    order = np.arange(total) if random is None else random.permutation(total)
-    step = size or max(total, 1)
-    for start in range(0, total, step):
-        chosen = order[start : start + step]
-        yield {name: array[chosen] if array.ndim else array for name, array in arrays.items()}
-
-
-def _means(results: Iterable[tuple[StepResult, int]]) -> Numbers:
-    """Means of results weighted by their numbers of samples; read from the device only at the end."""
-    kept = list(results)
-    if not kept:
-        raise FeedError(f"there is no batch to run on ({source_line()})")
-    weights = [count for _, count in kept]
-    return {
-        name: float(np.average([np.mean(result[name]) for result, _ in kept], weights=weights))
-        for name in kept[0][0].keys()
-    }
+    def check_rows(self) -> None:
+        """Whether every output has a row for each sample, so that those of several batches can be joined."""
+        firsts = {type.shape[0] for type in self.feeds.types.values() if type.shape}
+        for name, value in self.graph.outputs.items():
+            shape = value.type.shape
+            if not shape or (shape[0] not in firsts and not is_unknown(shape[0])):
+                raise FeedError(
+                    f"prediction {name!r} is {value.type}, which has no row for each sample; call predict without "
+                    f"batch_size ({source_line()})"
+                )

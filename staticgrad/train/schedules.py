@@ -10,7 +10,7 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError
-from staticgrad.graph import SourceLine, Value, source_line
+from staticgrad.graph import SourceLine, Value, shown, source_line
 from staticgrad.ops.registry import literal
 from staticgrad.types import DType
 
@@ -18,7 +18,7 @@ from staticgrad.types import DType
 def number(value: Any, name: str, least: float = -inf, below: float = inf) -> float:
     """`value` as a float; DeclarationError unless it is a finite number in [least, below)."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise DeclarationError(f"{name} must be a number, {value!r:.60} came ({source_line()})")
+        raise DeclarationError(f"{name} must be a number, {shown(value)} came ({source_line()})")
     if not isfinite(value):
         raise DeclarationError(f"{name} must be finite, {value} came ({source_line()})")
     if not least <= value < below:
@@ -30,7 +30,7 @@ def number(value: Any, name: str, least: float = -inf, below: float = inf) -> fl
 def steps(value: Any, name: str) -> int:
     """`value` as a number of steps; DeclarationError unless it is an int."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise DeclarationError(f"{name} must be a whole number of steps, {value!r:.60} came ({source_line()})")
+        raise DeclarationError(f"{name} must be a whole number of steps, {shown(value)} came ({source_line()})")
     return int(value)
 
 
@@ -218,7 +218,7 @@ def join_schedules(schedules: Sequence[Callable[[Any], Any]], boundaries: Sequen
     parts = list(schedules)
     for part in parts:
         if not callable(part):
-            raise DeclarationError(f"schedules must be functions of the step, {part!r:.60} came ({source_line()})")
+            raise DeclarationError(f"schedules must be functions of the step, {shown(part)} came ({source_line()})")
     limits = [steps(boundary, "a boundary") for boundary in boundaries]
     if len(parts) != len(limits) + 1:
         raise DeclarationError(

@@ -11,7 +11,7 @@ from staticgrad import ops
 from staticgrad.declare import check_update, leaves
 from staticgrad.differentiate import grad
 from staticgrad.errors import DeclarationError, DTypeError, GradientError
-from staticgrad.graph import Array, Graph, Leaf, Value, source_line, topological
+from staticgrad.graph import Array, Graph, Leaf, Value, shown, source_line, topological
 from staticgrad.optimise import optimise
 from staticgrad.train.states import naming
 from staticgrad.train.transformations import GradientTransformation, State, Updates
@@ -80,13 +80,17 @@ def train_step(
     """
     _check_loss(loss)
     if not isinstance(optimizer, GradientTransformation):
-        raise DeclarationError(f"the optimizer must come from sg.optim, {optimizer!r:.60} came ({source_line()})")
-    shown = _named(metrics, "metric")
+        raise DeclarationError(f"the optimizer must come from sg.optim, {shown(optimizer)} came ({source_line()})")
+    reported = _named(metrics, "metric")
     predicted = _named(predictions, "prediction")
     chosen = _parameters(loss, params)
-    gradients = dict(zip(chosen, grad(loss, list(chosen.values())), strict=True))
-    declared_values = [loss, *shown.values(), *predicted.values(), *chosen.values(), *_both(updates)]
-    taken = {leaf.name for leaf in _leaves(declared_values)} | {*shown, *predicted}
+    gradients = dict(zip(chosen, grad(loss, list(chosen.values()), unused="none"), strict=True))
+    lost = [p for name, p in chosen.items() if gradients[name] is None]
+    if lost:
+        names = ", ".join(f"{p.name!r} (declared at {p.source})" for p in lost)
+        raise GradientError(f"the loss does not depend on {names}; leave it out of params ({source_line()})")
+    declared_values = [loss, *reported.values(), *predicted.values(), *chosen.values(), *_both(updates)]
+    taken = {leaf.name for leaf in _leaves(declared_values)} | {*reported, *predicted}
     following = _update(optimizer, gradients, chosen, taken)
     for state, value in (updates or {}).items():
         check_update(state, value)
@@ -94,24 +98,24 @@ def train_step(
             raise DeclarationError(f"{state.name!r} is updated by the optimizer already ({source_line()})")
         following[state] = value
 
-    results = [loss, *shown.values(), *following.values()]
+    results = [loss, *reported.values(), *following.values()]
     reached = leaves(v for node in topological([*results, *predicted.values(), *following]) for v in node.outputs)
     inputs = [leaf for leaf in reached if leaf.kind == "input"]
     kept = [leaf for leaf in reached if leaf.kind != "input"]
     needed = {node for node in topological(results)}
     feeds = {leaf.name: leaf.outputs[0] for leaf in inputs if leaf in needed}
     state_inputs = {leaf.name: leaf.outputs[0] for leaf in kept}
-    _check_names(feeds, state_inputs, shown, predicted)
-    outputs = {"loss": loss, **shown}
+    _check_names(feeds, state_inputs, reported, predicted)
+    outputs = {"loss": loss, **reported}
     outputs.update({f"{name}.next": following.get(value, value) for name, value in state_inputs.items()})
     declared = Graph("step", {**feeds, **state_inputs}, outputs)
     return TrainStep(
         graph=optimise(declared),
         declared=declared,
-        eval_graph=_subgraph("eval", {"loss": loss, **shown}),
+        eval_graph=_subgraph("eval", {"loss": loss, **reported}),
         predict_graph=_subgraph("predict", predicted) if predicted else None,
         feeds=tuple(feeds),
-        metrics=tuple(shown),
+        metrics=tuple(reported),
         parameters=tuple(chosen),
         state={leaf.name: leaf.initial for leaf in kept if leaf.initial is not None},
     )
@@ -164,21 +168,21 @@ def _pairs(state: State, following: State) -> Iterator[tuple[Value, Value]]:
             yield from _pairs(one, other)
     elif state is not None or following is not None:
         raise DeclarationError(
-            f"an optimizer's next state must have the structure of its state: {state!r:.60} was followed by "
-            f"{following!r:.60} ({source_line()})"
+            f"an optimizer's next state must have the structure of its state: {shown(state)} was followed by "
+            f"{shown(following)} ({source_line()})"
         )
 
 
 def _check_changes(changes: Any, params: Mapping[str, Value]) -> None:
     if not isinstance(changes, Mapping) or changes.keys() != params.keys():
-        given = ", ".join(map(str, changes)) if isinstance(changes, Mapping) else f"{changes!r:.60}"
+        given = ", ".join(map(str, changes)) if isinstance(changes, Mapping) else f"{shown(changes)}"
         raise DeclarationError(
             f"an optimizer must give one update for each of {', '.join(params)}; it gave {given} ({source_line()})"
         )
     for name, p in params.items():
         change = changes[name]
         if not isinstance(change, Value) or change.type != p.type:
-            came = change.type if isinstance(change, Value) else f"{change!r:.60}"
+            came = change.type if isinstance(change, Value) else f"{shown(change)}"
             raise DeclarationError(f"the update of {name!r} must be {p.type}, {came} came ({source_line()})")
 
 
@@ -200,7 +204,7 @@ def _subgraph(name: str, outputs: Mapping[str, Value]) -> Graph:
 
 def _check_loss(loss: Any) -> None:
     if not isinstance(loss, Value):
-        raise DeclarationError(f"the loss must be a Value, {loss!r:.60} came ({source_line()})")
+        raise DeclarationError(f"the loss must be a Value, {shown(loss)} came ({source_line()})")
     if loss.type.shape != ():
         raise GradientError(
             f"the loss must be one number, its shape is {list(loss.shape)}; reduce it with .sum() or .mean(); loss "
@@ -219,7 +223,7 @@ def _parameters(loss: Value, params: Iterable[Value] | None) -> dict[str, Value]
         for value in found:
             if not (isinstance(value, Value) and isinstance(value.node, Leaf) and value.node.kind == "parameter"):
                 raise DeclarationError(
-                    f"params must be made by sg.parameter, {value!r:.60} came; a training step updates nothing else "
+                    f"params must be made by sg.parameter, {shown(value)} came; a training step updates nothing else "
                     f"({source_line()})"
                 )
             if not value.type.dtype.is_float:
@@ -235,14 +239,14 @@ def _named(values: Mapping[str, Value] | None, what: str) -> dict[str, Value]:
     if values is None:
         return {}
     if not isinstance(values, Mapping):
-        raise DeclarationError(f"{what}s are a dict of names and Values, {values!r:.60} came ({source_line()})")
+        raise DeclarationError(f"{what}s are a dict of names and Values, {shown(values)} came ({source_line()})")
     for name, value in values.items():
         if not isinstance(name, str) or not name:
             raise DeclarationError(f"{name!r} is not a name for a {what} ({source_line()})")
         if name == "loss" or name.endswith(".next"):
             raise DeclarationError(f"{what} {name!r} has a name that is reserved for the step ({source_line()})")
         if not isinstance(value, Value):
-            raise DeclarationError(f"{what} {name!r} must be a Value, {value!r:.60} came ({source_line()})")
+            raise DeclarationError(f"{what} {name!r} must be a Value, {shown(value)} came ({source_line()})")
     return dict(values)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value, shown, source_line
 from staticgrad.train.schedules import in_graph, number, rate_value
 from staticgrad.train.states import after, counter, moments, naming
 from staticgrad.types import DType
@@ -97,7 +97,7 @@ def chain(*transformations: GradientTransformation) -> GradientTransformation:
     """Transformations one after another; the state is the tuple of their states."""
     for stage in transformations:
         if not isinstance(stage, GradientTransformation):
-            raise DeclarationError(f"chain takes GradientTransformations, {stage!r:.60} came ({source_line()})")
+            raise DeclarationError(f"chain takes GradientTransformations, {shown(stage)} came ({source_line()})")
 
     def init(params: Params) -> State:
         with naming():
@@ -131,7 +131,7 @@ def scale(step_size: float | Value) -> GradientTransformation:
 def scale_by_schedule(step_size_fn: Callable[[Any], Any]) -> GradientTransformation:
     """s(t) u, with a function of the step counter."""
     if not callable(step_size_fn):
-        raise DeclarationError(f"a schedule is a function of the step, {step_size_fn!r:.60} came ({source_line()})")
+        raise DeclarationError(f"a schedule is a function of the step, {shown(step_size_fn)} came ({source_line()})")
     return _scaling(Rates(("step_size_fn", step_size_fn)))
 
 
@@ -300,7 +300,7 @@ def _chosen(mask: Mask | None, params: Params) -> set[str]:
         return {name for name in params if mask(name)}
     if isinstance(mask, str) or not isinstance(mask, Collection):
         raise DeclarationError(
-            f"mask must be a function of a parameter's name or a list of names, {mask!r:.60} came ({source_line()})"
+            f"mask must be a function of a parameter's name or a list of names, {shown(mask)} came ({source_line()})"
         )
     strangers = [name for name in mask if name not in params]
     if strangers:
