@@ -14,7 +14,7 @@ from staticgrad.graph import Array, Graph
 from staticgrad.types import TensorType, is_unknown
 
 from .files import write_bytes, write_folder, write_model
-from .model import tensor_proto, to_model, value_info
+from .model import to_model, value_info, write_tensor
 from .opset import FLOOR, stamp
 from .tensors import write_tensors
 
@@ -46,7 +46,7 @@ def init_model(state: Mapping[str, Array], types: Mapping[str, TensorType]) -> o
         initial = f"{name}.initial"
         while initial in state:
             initial += "_"
-        graph.initializer.append(tensor_proto(initial, array))
+        write_tensor(graph.initializer.add(), initial, array)
         graph.node.add(op_type="Identity", name=name, input=[initial], output=[name])
         value_info(graph.output, name, types[name])
     stamp(model, FLOOR)
@@ -94,7 +94,9 @@ def write_bundle(
         write_tensors(into / "state.safetensors", state, {"staticgrad.version": FORMAT})
         write_bytes(into / "manifest.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
-    write_folder(folder, fill, stale=["predict.onnx"])
+    # What an older bundle had and this one may not have.
+    stale = ["predict.onnx", *(f"{name}.onnx.data" for name in ("init", "train_step", "eval", "predict"))]
+    write_folder(folder, fill, stale)
 
 
 def _described(types: Mapping[str, TensorType]) -> list[dict[str, Any]]:

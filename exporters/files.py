@@ -83,33 +83,34 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def write_model(model: onnx.ModelProto, path: str | os.PathLike[str], external_from: int = EXTERNAL_FROM) -> None:
-    """Write a model; one of `external_from` bytes or more with its tensors in `<name>.data` beside it."""
-    size = model.ByteSize() if external_from < EXTERNAL_FROM else _bytes_of_tensors(model)
-    if size < external_from:
+    """Write a model; one with tensors of `external_from` bytes or more keeps them in `<name>.data` beside it."""
+    tensors = model.graph.initializer
+    if sum(len(tensor.raw_data) for tensor in tensors) < external_from:
         write_bytes(path, model.SerializeToString(deterministic=True))
         return
     target = target_of(path)
     beside = target.with_name(target.name + ".data")
-    external = onnx.ModelProto()
-    external.CopyFrom(model)
-    with atomically(beside) as data, atomically(target) as temporary:
-        with open(data, "wb") as stream:
-            for tensor in external.graph.initializer:
-                # Readers map the file into memory, page by page.
-                stream.write(b"\0" * (-stream.tell() % 4096))
-                offset = stream.tell()
-                stream.write(tensor.raw_data)
-                entries = {"location": beside.name, "offset": str(offset), "length": str(len(tensor.raw_data))}
-                tensor.ClearField("raw_data")
-                tensor.data_location = onnx.TensorProto.EXTERNAL
-                for key, value in entries.items():
-                    tensor.external_data.add(key=key, value=value)
-        temporary.write_bytes(external.SerializeToString(deterministic=True))
-
-
-def _bytes_of_tensors(model: onnx.ModelProto) -> int:
-    """The size of a model that a protobuf may be unable to state."""
-    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    # Protobuf can neither copy nor write so large a model, so its tensors lend their bytes and get them back.
+    lent: list[bytes] = []
+    try:
+        with atomically(beside) as data, atomically(target) as temporary:
+            with open(data, "wb") as stream:
+                for tensor in tensors:
+                    lent.append(tensor.raw_data)
+                    tensor.ClearField("raw_data")
+                    # Readers map the file into memory, page by page.
+                    stream.write(b"\0" * (-stream.tell() % 4096))
+                    entries = {"location": beside.name, "offset": stream.tell(), "length": len(lent[-1])}
+                    tensor.data_location = onnx.TensorProto.EXTERNAL
+                    for key, value in entries.items():
+                        tensor.external_data.add(key=key, value=str(value))
+                    stream.write(lent[-1])
+            temporary.write_bytes(model.SerializeToString(deterministic=True))
+    finally:
+        for tensor, raw in zip(tensors, lent, strict=False):
+            tensor.ClearField("external_data")
+            tensor.ClearField("data_location")
+            tensor.raw_data = raw
 
 
 def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None], stale: Iterable[str] = ()) -> None:

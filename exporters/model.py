@@ -58,11 +58,11 @@ class _Writer:
         proto.name = self.graph.name
         for name, value in self.graph.inputs.items():
             if name in self.initial:
-                proto.initializer.append(tensor_proto(name, self.initial[name]))
+                write_tensor(proto.initializer.add(), name, self.initial[name])
             else:
                 value_info(proto.input, name, value.type)
                 if name in self.defaults:
-                    proto.initializer.append(tensor_proto(name, self.defaults[name]))
+                    write_tensor(proto.initializer.add(), name, self.defaults[name])
         computed = set(self.graph.nodes)
         aliases = []
         for name, value in self.graph.outputs.items():
@@ -76,7 +76,7 @@ class _Writer:
             if node.op.name == "Constant":
                 name = self._fresh("literal")
                 self.names[node.outputs[0]] = name
-                proto.initializer.append(tensor_proto(name, node.attributes["value"]))
+                write_tensor(proto.initializer.add(), name, node.attributes["value"])
             else:
                 self._node(proto, node)
         for name, value in aliases:
@@ -162,17 +162,21 @@ def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -
             attribute.floats.extend(value)
         elif kind is _KINDS.TENSOR:
             attribute.type = _ATTRIBUTE.TENSOR
-            attribute.t.CopyFrom(tensor_proto("", value))
+            write_tensor(attribute.t, "", value)
         else:
             raise AssertionError(f"attribute {key} of {node.op.name} has a kind that is not written: {kind}")
     return given
 
 
-def tensor_proto(name: str, array: Array) -> onnx.TensorProto:
-    """An array as a TensorProto of raw little-endian bytes."""
-    proto = onnx.TensorProto(name=name, data_type=as_dtype(array.dtype).onnx, dims=array.shape)
+def write_tensor(proto: onnx.TensorProto, name: str, array: Array) -> None:
+    """Write an array into a TensorProto, as raw little-endian bytes.
+
+    Into one that is in its place already: protobuf cannot move messages of 2 GiB.
+    """
+    proto.name = name
+    proto.data_type = as_dtype(array.dtype).onnx
+    proto.dims.extend(array.shape)
     proto.raw_data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    return proto
 
 
 def value_info(into: Any, name: str, type: TensorType) -> None:

@@ -9,7 +9,7 @@ import onnx
 from staticgrad.graph import Array, Graph
 
 from .bundle import metadata_of
-from .model import tensor_proto, to_model
+from .model import to_model, write_tensor
 from .opset import stamp
 
 
@@ -29,7 +29,7 @@ def to_training_info(step: Graph, inference: Graph, state: Mapping[str, Array]) 
     training.algorithm.input.extend(kept)
     for name, array in state.items():
         if name not in shared:
-            training.algorithm.initializer.append(tensor_proto(name, array))
+            write_tensor(training.algorithm.initializer.add(), name, array)
         training.update_binding.add(key=name, value=f"{name}.next")
     stamp(model, max(model.opset_import[0].version, algorithm.opset_import[0].version))
     return model

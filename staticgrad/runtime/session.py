@@ -68,7 +68,13 @@ class Session:
         self._nodes = {
             node.name: f"{node.op_type} (declared at {source_of(node)})" for node in model.graph.node if node.name
         }
-        data: bytes = model.SerializeToString()
+        try:
+            data: bytes = model.SerializeToString()
+        except Exception as error:
+            raise DeviceError(
+                f"the parameters inside this function are 2 GiB or more, which one model cannot hold; list them in "
+                f"inputs= and feed them ({source_line()})"
+            ) from error
         options = settings.options()
         providers = providers_of(device, dict(settings.provider_options))
         try:
