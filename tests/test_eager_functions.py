@@ -183,6 +183,7 @@ ROWS: list[Row] = [
         ]
     ),
     Row("dot", (draw(4), draw(4, seed=1))),
+    Row("mv", (X, draw(4))),
     Row("outer", (draw(4), draw(3))),
     Row("addmm", (draw(2), X, draw(4, 2)), {"beta": 0.5, "alpha": 2.0}),
     Row("addmm", (draw(3, 2), X, draw(4, 2))),

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.skipif(
 SHAPES = {"x": (64, 1000), "y": (64, 10), "w1": (1000, 100), "w2": (100, 10)}
 LOAD = """
 import fs from "node:fs";
-const load = (name, dims) => new ort.Tensor("float32", new Float32Array(Uint8Array.from(fs.readFileSync(name)).buffer), dims);
+const bytes = (name) => Uint8Array.from(fs.readFileSync(name)).buffer;
+const load = (name, dims) => new ort.Tensor("float32", new Float32Array(bytes(name)), dims);
 """
 
 

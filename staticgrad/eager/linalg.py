@@ -90,6 +90,12 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     return matmul(input, tensor)
 
 
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """The product of a matrix and a vector."""
+    _expect("mv", input, vec, (2, 1))
+    return matmul(input, vec)
+
+
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """The matrix of the products of all pairs of elements of two vectors, y_ij = a_i b_j."""
     if (input.ndim, vec2.ndim) != (1, 1):

@@ -152,6 +152,7 @@ class Methods:
     mm = linalg.mm
     bmm = linalg.bmm
     dot = linalg.dot
+    mv = linalg.mv
     outer = linalg.outer
     addmm = linalg.addmm
     baddbmm = linalg.baddbmm
