@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from staticgrad.errors import DeclarationError, DTypeError, ShapeError
-from staticgrad.graph import Array, Leaf, Value, shown, source_line
-from staticgrad.ops.registry import Literal, literal
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
+from staticgrad.graph import Array, Leaf, Value, source_line
+from staticgrad.ops.registry import Literal, element_type, literal
 from staticgrad.types import TensorType, as_dtype, declared_shape
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./:-]*")
@@ -65,7 +65,7 @@ def _state(kind: str, name: str, value: Initializer | Literal, requires_grad: bo
         array = make(name)
     else:
         array = literal(value).node.attributes["value"]  # type: ignore[arg-type]
-    dtype = as_dtype(array.dtype)
+    dtype = element_type(array.dtype)
     if requires_grad and not dtype.is_float:
         raise DTypeError(
             f"parameter {name!r} holds {dtype}, which has no gradient; give floats, or requires_grad=False, or use "

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError, UnsupportedOperatorError
+from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError, UnsupportedOperatorError, shown
 from staticgrad.graph import Leaf, Node, Value, collection_paused, deriving_from, source_line, topological
 from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative, zeros_like
-from staticgrad.ops.registry import Operator, constant, literal
+from staticgrad.ops.registry import Operator, constant, literal, plain
 from staticgrad.types import TensorType, is_unknown
 
 Cotangents = dict[Value, Value]
@@ -82,7 +82,8 @@ def _refuse_unruled(nodes: Iterable[Node]) -> None:
     }
     if missing:
         raise UnsupportedOperatorError(
-            f"no gradient rule for {', '.join(missing)}; use sg.custom_vjp to give one, or sg.stop_gradient to block it"
+            f"no gradient rule for {', '.join(missing)}; use sg.custom_vjp to give one, or sg.stop_gradient to block "
+            f"it ({source_line()})"
         )
 
 
@@ -90,7 +91,8 @@ def sum_to(g: Value, x: Value) -> Value:
     """A cotangent summed over the axes on which `x` was broadcast, so that it has exactly the type of `x`."""
     if g.type.dtype is not x.type.dtype:
         raise DTypeError(
-            f"a cotangent of {g.type.dtype} came for {x.type.dtype}, from the rule of a node at {x.source}"
+            f"a cotangent of {g.type.dtype} came for {x.type.dtype}, from the rule of a node at {x.source} "
+            f"({source_line()})"
         )
     wide, narrow = g.type.shape, x.type.shape
     if wide == narrow:
@@ -98,10 +100,14 @@ def sum_to(g: Value, x: Value) -> Value:
     lead = len(wide) - len(narrow)
     if lead < 0:
         # An operand broadcast up by others of higher rank that are all of size 1 cannot be here: ranks only grow.
-        raise ShapeError(f"a cotangent {g.type} came for {x.type}, from the rule of a node at {x.source}")
+        raise ShapeError(
+            f"a cotangent {g.type} came for {x.type}, from the rule of a node at {x.source} ({source_line()})"
+        )
     for a, b in zip(wide[lead:], narrow, strict=True):
         if a != b and b != 1 and not is_unknown(b) and (a == 1 or (isinstance(a, int) and isinstance(b, int))):
-            raise ShapeError(f"a cotangent {g.type} came for {x.type}, from the rule of a node at {x.source}")
+            raise ShapeError(
+                f"a cotangent {g.type} came for {x.type}, from the rule of a node at {x.source} ({source_line()})"
+            )
     # Where the sizes differ and x is not known to be 1, the sizes of the run decide.
     if any(a != b and b != 1 for a, b in zip(wide[lead:], narrow, strict=True)):
         if lead:
@@ -122,7 +128,7 @@ def _aligned(values: Value | Iterable[Value], what: str) -> tuple[list[Value], b
     listed = list(values)
     for value in listed:
         if not isinstance(value, Value):
-            raise DeclarationError(f"{what} must be Values, {value!r:.60} came ({source_line()})")
+            raise DeclarationError(f"{what} must be Values, {shown(value)} came ({source_line()})")
     return listed, False
 
 
@@ -138,7 +144,7 @@ def _float_only(values: Iterable[Value], what: str) -> None:
 
 def _seeds(values: Sequence[Value], given: Any, single: bool, what: str) -> list[Value]:
     """Cotangents or tangents as Values, checked against the types of their primals."""
-    listed = [given] if single else list(given)
+    listed = [given] if single else list(given) if isinstance(given, Iterable) else []
     if len(listed) != len(values):
         raise DeclarationError(f"{len(values)} {what}s are expected, {len(listed)} came ({source_line()})")
     seeds = []
@@ -186,9 +192,9 @@ def grad(loss: Value, wrt: Any, unused: str = "error") -> Any:
     at all, `unused` decides: "error" (GradientError naming it), "zero" or "none".
     """
     if unused not in ("error", "zero", "none"):
-        raise DeclarationError(f"unused={unused!r} is not one of 'error', 'zero', 'none' ({source_line()})")
+        raise DeclarationError(f"unused={shown(unused)} is not one of 'error', 'zero', 'none' ({source_line()})")
     if not isinstance(loss, Value):
-        raise DeclarationError(f"the loss must be a Value, {loss!r:.60} came ({source_line()})")
+        raise DeclarationError(f"the loss must be a Value, {shown(loss)} came ({source_line()})")
     values, alone = _aligned(wrt, "wrt")
     _float_only([loss], "loss")
     _float_only(values, "wrt")
@@ -241,7 +247,8 @@ def hvp(loss: Value, wrt: Any, vectors: Any) -> Any:
     """The Hessian of a scalar `loss` by `wrt`, times `vectors`: the vjp of the gradient, for it is symmetric."""
     values, alone = _aligned(wrt, "wrt")
     first = grad(loss, values, unused="zero")
-    results = vjp(first, values, [vectors] if alone else vectors)
+    found = _pulled_back(first, values, _seeds(first, [vectors] if alone else vectors, False, "vector"))
+    results = tuple(zeros_like(x) if g is None else g for x, g in zip(values, found, strict=True))
     return results[0] if alone else results
 
 
@@ -284,7 +291,7 @@ def hessian(loss: Value, x: Value) -> Value:
 
 def stop_gradient(x: Value) -> Value:
     """`x`, through which no derivative flows."""
-    return without_derivative(x)
+    return without_derivative(x if isinstance(x, Value) else literal(plain(x)))
 
 
 def custom_vjp(function: Callable[..., Value], rule: Callable[..., Any]) -> Callable[..., Value]:
@@ -296,10 +303,12 @@ def custom_vjp(function: Callable[..., Value], rule: Callable[..., Any]) -> Call
     """
 
     def wrapped(*inputs: Value) -> Value:
-        given = [x if isinstance(x, Value) else literal(x) for x in inputs]
+        given = [x if isinstance(x, Value) else literal(plain(x)) for x in inputs]
         result = function(*given)
         if not isinstance(result, Value):
-            raise DeclarationError(f"a function with custom_vjp gives one Value, {result!r:.60} came ({source_line()})")
+            raise DeclarationError(
+                f"a function with custom_vjp gives one Value, {shown(result)} came ({source_line()})"
+            )
         captured = _captured(result, given)
         if captured is not None:
             raise GradientError(

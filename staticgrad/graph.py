@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from staticgrad.errors import DeclarationError, SymbolicValueError
-from staticgrad.errors import shown as shown
 from staticgrad.methods import Methods
 from staticgrad.types import Dim, DType, TensorType, is_unknown
 
@@ -36,7 +35,7 @@ class SourceLine(NamedTuple):
         return f"{os.path.basename(self.file)}:{self.line}"
 
 
-_INSIDE = (__name__.partition(".")[0], "contextlib")
+_INSIDE = (__name__.partition(".")[0], "contextlib", "copy")
 _origin: ContextVar[tuple[Node | None, SourceLine] | None] = ContextVar("origin", default=None)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import pickle
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +28,13 @@ RANDOM = np.random.default_rng(0)
 def evaluate(inputs: dict[Value, Any], outputs: Sequence[Value]) -> list[Array]:
     feeds = {x.name or "": np.asarray(a, x.dtype.numpy) for x, a in inputs.items()}
     return Evaluator(inputs, outputs, rewritten=True)(feeds)
+
+
+def here() -> int:
+    """The line of the caller."""
+    frame = inspect.currentframe()
+    assert frame is not None and frame.f_back is not None
+    return frame.f_back.f_lineno
 
 
 def central(f: Callable[[Array], Array], x: Array, step: float = 1e-6) -> Array:
@@ -174,6 +184,16 @@ def test_a_batch_of_nothing_has_gradient_zero() -> None:
         np.testing.assert_allclose(g, wanted, rtol=1e-6, atol=1e-8)
 
 
+def test_products_of_batches_of_nothing_have_gradient_zero() -> None:
+    a, b = sg.input("a", ("B", "N", "K"), "float64"), sg.input("b", ("K", "M"), "float64")
+    gradients = sg.grad(((a @ b) ** 2).sum(), [a, b])
+    for batch, n in ((0, 2), (2, 0), (0, 0), (2, 4)):
+        x, y = np.ones((batch, n, 3)), np.ones((3, 2))
+        found = evaluate({a: x, b: y}, gradients)
+        np.testing.assert_array_equal(found[0], 2 * (x @ y) @ y.T)
+        np.testing.assert_array_equal(found[1], 2 * x.reshape(-1, 3).T @ (x @ y).reshape(-1, 2))
+
+
 def test_unknown_sizes_that_turn_out_to_be_1_are_summed() -> None:
     x, y = sg.input("x", (None, None), "float64"), sg.input("y", (None, None), "float64")
     total = (x * y).sum()
@@ -290,8 +310,10 @@ def test_a_custom_rule_may_use_its_result_and_only_reach_its_inputs() -> None:
 def test_custom_rules_that_give_something_else_are_refused(rule: Any, error: type[Exception], words: str) -> None:
     x = sg.input("x", (3, 2), "float64")
     with pytest.raises(error, match=words) as caught:
-        sg.grad(sg.custom_vjp(lambda x: x * 2, rule)(x).sum(), x)
-    assert "test_differentiate.py:" in str(caught.value)
+        y = sg.custom_vjp(lambda x: x * 2, rule)(x)
+        line = here() + 1
+        sg.grad(y.sum(), x)
+    assert str(caught.value).endswith(f"(test_differentiate.py:{line})")
 
 
 def test_what_a_custom_function_captures_is_refused() -> None:
@@ -318,6 +340,11 @@ def test_errors_name_the_cause() -> None:
         (lambda: sg.vjp(x, x, x.double()), DTypeError, "cotangent is f64"),
         (lambda: sg.vjp([x, x], x, [x]), DeclarationError, "2 cotangents are expected, 1 came"),
         (lambda: sg.jvp(x, x, x[0]), ShapeError, "tangent is f32"),
+        (lambda: sg.hvp((x * x).sum(), x, x[0]), ShapeError, "^vector is f32"),
+        (lambda: sg.hvp((x * x).sum(), [x], []), DeclarationError, "1 vectors are expected, 0 came"),
+        (lambda: sg.vjp([x], [x], 1.0), DeclarationError, "1 cotangents are expected"),
+        (lambda: sg.grad(x.sum(), [np.ones((30, 30))]), DeclarationError, "wrt must be Values"),
+        (lambda: sg.stop_gradient("a"), DTypeError, "neither a Value nor numbers"),
     ]:
         with pytest.raises(error, match=words) as caught:
             call()
@@ -375,6 +402,17 @@ def test_the_same_program_prints_the_same_graph() -> None:
     assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_values_and_graphs_are_not_copied(copied: Any) -> None:
+    x = sg.input("x", (2,))
+    for whole in (x, [x * 2], Graph("g", {"x": x}, {"y": x * 2})):
+        if copied is copy.copy and isinstance(whole, list):
+            continue
+        with pytest.raises(sg.SymbolicValueError, match="cannot be copied or pickled") as caught:
+            copied(whole)
+        assert "test_differentiate.py:" in str(caught.value)
+
+
 def test_gradients_carry_the_line_of_what_they_derive() -> None:
     x = sg.input("x", (2,))
     y = sg.tanh(x)
@@ -394,6 +432,7 @@ def test_the_tutorial_gives_the_gradients_of_its_closed_form() -> None:
         )
     )
     assert sum(n.op.name in ("MatMul", "Gemm") for n in graph.operators) == 5
+    assert "= Clip(" in str(graph) and ", 0.0, inf)" in str(graph)
     a, b, u, v = (RANDOM.standard_normal(s).astype(np.float32) for s in ((4, 6), (4, 2), (6, 5), (5, 2)))
     h = np.maximum(a @ u, 0)
     d = 2 * (h @ v - b)

@@ -10,6 +10,7 @@ from evaluation import Evaluator, run, slope
 from test_eager_functions import X
 
 import staticgrad as sg
+from staticgrad.graph import topological
 from staticgrad.methods import FUNCTIONS
 
 F = sg.nn.functional
@@ -36,6 +37,20 @@ def test_kinks() -> None:
     assert slope(F.softshrink, 0.5, -0.5) == [0.0, 0.0]
     assert slope(F.hardshrink, 0.5, -0.5) == [0.0, 0.0]
     assert slope(sg.sign, 0.5) == slope(sg.floor, 0.5) == slope(lambda x: x.round(), 0.5) == [0.0]
+
+
+@pytest.mark.parametrize("name", ["elu", "selu", "celu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_second_derivatives_at_zero_are_those_of_torch(name: str, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    points = np.array([0.0, -0.0, 0.5, -0.5, 100.0], dtype)
+    x, t = sg.input("x", (5,), dtype), torch.tensor(points, requires_grad=True)
+    first = sg.grad(getattr(F, name)(x).sum(), x)
+    (wanted,) = torch.autograd.grad(getattr(torch.nn.functional, name)(t).sum(), t, create_graph=True)
+    (second,) = torch.autograd.grad(wanted.sum(), t)
+    found = Evaluator([x], [first, sg.grad(first.sum(), x)])({"x": points})
+    np.testing.assert_allclose(found[0], wanted.detach().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(found[1], second.numpy(), rtol=1e-6)
 
 
 def test_ties() -> None:
@@ -97,6 +112,54 @@ def test_remainders_are_exact() -> None:
         s, t = torch.tensor(a.astype(dtype)), torch.tensor(b.astype(dtype))
         for f in (lambda x, y: x % y, lambda x, y: x // y):
             np.testing.assert_allclose(run(f, a, b, dtype=dtype)[0][0], f(s, t).numpy(), rtol=1e-6)
+
+
+def test_quotients_and_remainders_of_infinities_are_those_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    numbers = np.array([-1.0, 1.0, 0.0, 2.5, np.inf, -np.inf, np.nan])
+    a, b = np.meshgrid(numbers, numbers)
+    for dtype in ("float32", "float64"):
+        s, t = torch.tensor(a.astype(dtype)), torch.tensor(b.astype(dtype))
+        for f in (lambda x, y: x % y, lambda x, y: x // y):
+            np.testing.assert_array_equal(run(f, a, b, dtype=dtype)[0][0], f(s, t).numpy())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_clamp_keeps_infinities_and_nan(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    x = np.array([np.inf, -np.inf, 1.0, -1.0, np.nan, np.inf])
+    bound = np.array([0.0, 0.0, np.nan, 2.0, 0.0, np.inf])
+    t, u = torch.tensor(x.astype(dtype)), torch.tensor(bound.astype(dtype))
+    for f in (
+        lambda x, y: x.clamp(min=0.0),
+        lambda x, y: x.clamp(max=0),
+        lambda x, y: x.clamp(-1, math.inf),
+        lambda x, y: x.clamp(min=y),
+        lambda x, y: x.clamp(max=y),
+        lambda x, y: x.clamp(min=y, max=y + 1),
+    ):
+        np.testing.assert_array_equal(run(f, x, bound, dtype=dtype)[0][0], f(t, u).numpy())
+
+
+def test_a_missing_bound_costs_nothing_in_the_derivative() -> None:
+    x = sg.input("x", (3,))
+    for bounds, needed in (({"min": 0}, 1), ({"max": 0.0}, 1), ({"min": 0, "max": 1}, 2)):
+        g = sg.grad(x.clamp(**bounds).sum(), x)
+        compared = [n for n in topological([g]) if n.op.name in ("GreaterOrEqual", "LessOrEqual", "And", "Less")]
+        assert len(compared) == needed + (needed == 2)
+    assert slope(lambda x: x.clamp(min=-math.inf), -2.0, 1.0) == [1.0, 1.0]
+
+
+def test_shrinking_keeps_nan_as_in_torch() -> None:
+    torch = pytest.importorskip("torch")
+    x = np.array([np.nan, 0.3, -0.3, 0.5, -0.5, 2.0, -2.0, np.inf, -np.inf])
+    for name in ("hardshrink", "softshrink"):
+        t = torch.tensor(x, requires_grad=True)
+        expected = getattr(torch.nn.functional, name)(t)
+        expected.sum().backward()
+        (value,), (g,) = run(getattr(F, name), x)
+        np.testing.assert_array_equal(value, expected.detach().numpy())
+        np.testing.assert_array_equal(g[1:], t.grad.numpy()[1:])
 
 
 def test_small_arguments_keep_their_digits() -> None:

@@ -17,7 +17,7 @@ from test_eager_functions import MASK, ROWS, Row, cotangent, draw, identify
 import staticgrad as sg
 from staticgrad import eager
 from staticgrad.errors import StaticgradError
-from staticgrad.graph import Leaf, Value
+from staticgrad.graph import Leaf, Value, topological
 from staticgrad.methods import FUNCTIONS, Methods
 from staticgrad.types import DType
 
@@ -30,7 +30,7 @@ LATER = {"prod", "cumprod", "trunc", "clone", "contiguous", "layer_norm", "smoot
 
 WITHOUT_ROWS = {
     *eager_rows.WITHOUT_GRADIENT - {"bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "type"},
-    *("getitem", "mv", "zeros", "ones", "full", "arange", "eye", "linspace"),
+    *("getitem", "zeros", "ones", "full", "arange", "eye", "linspace"),
 }
 """Functions whose tests stand below."""
 
@@ -345,6 +345,37 @@ def test_promotion_with_numbers_is_that_of_torch(a: str) -> None:
             assert str(f(x, number).dtype) == str(f(t, number).dtype).removeprefix("torch."), (a, number)
 
 
+def test_scalars_of_numpy_are_weak_as_in_torch() -> None:
+    torch = pytest.importorskip("torch")
+    for shape, a in itertools.product([(), (2,)], ["float32", "int32", "float16", "bool"]):
+        x, t = sg.input("x", shape, a), torch.zeros(shape, dtype=getattr(torch, a))
+        for number in (np.float64(2), np.float32(2), np.int64(2), np.int8(2)):
+            for f in (lambda x, n: x * n, lambda x, n: n + x, lambda x, n: x / n):
+                assert str(f(x, number).dtype) == str(f(t, number).dtype).removeprefix("torch."), (a, number)
+    x = sg.input("x", ("N", 4))
+    for y in (
+        x.mean() * np.float64(2),
+        x.clamp(min=np.float64(0)),
+        x.clamp(max=np.float64(1)),
+        x ** np.float64(2),
+        x // np.float64(2),
+        x.add(1, alpha=np.float64(2)),
+        sg.where(x > 0, np.float64(1), x.mean()),
+        sg.stop_gradient(np.float64(2)),
+        sg.exp(np.float64(2)),
+        sg.full((2,), np.float64(2)),
+    ):
+        assert str(y.dtype) == "float32"
+    assert str(sg.constant(np.float64(2)).dtype) == "float64"
+
+
+def test_a_power_of_integers_with_a_floating_exponent_is_floating() -> None:
+    i = np.array([3, -2])
+    for exponent in (2.0, 1.0, 3.0, np.float32(2)):
+        assert str(run(lambda x, e=exponent: x**e, i)[0][0].dtype) == "float32"
+    assert run(lambda x: x**2.0, i)[0][0].tolist() == [9.0, 4.0] and str(run(lambda x: x**2, i)[0][0].dtype) == "int64"
+
+
 def test_gradients_pass_casts_and_promotion() -> None:
     (value,), (g, h) = run(
         lambda x, y: x.float() * y, np.array([1.5, 2.5]), np.array([2.0, 3.0], np.float32), dtype=None
@@ -477,6 +508,65 @@ def test_products_of_matrices_and_vectors() -> None:
     np.testing.assert_allclose(value, a @ v)
     np.testing.assert_allclose(ga, np.tile(v, (3, 1)))
     np.testing.assert_allclose(gv, a.sum(0))
+
+
+VECTORS = [((3, 4), (4,)), ((4,), (4, 3)), ((4,), (4,)), ((2, 3, 4), (4,)), ((4,), (2, 4, 3))]
+
+
+@pytest.mark.parametrize("shapes", VECTORS, ids=str)
+@pytest.mark.parametrize("sizes", ["fixed", "named", "unknown"])
+def test_products_with_vectors_multiply_matrices(shapes: tuple[tuple[int, ...], ...], sizes: str) -> None:
+    x, y = draw(*shapes[0], seed=1), draw(*shapes[1], seed=2)
+    call = Call(Row("matmul", (x, y)), sizes=sizes)
+    values, gradients = call.pulled()
+    assert_all_near(values, [x @ y], "float64")
+    expected, expected_gradients = eager_pulled(Row("matmul", (x, y)), "float64")
+    assert_all_near(values, expected, "float64")
+    assert_all_near(gradients, expected_gradients, "float64")
+    products = [n for n in topological(sg.grad(call.outputs[0].sum(), call.leaves)) if n.op.name == "MatMul"]
+    assert products and all(len(v.type.shape) >= 2 for n in products for v in n.inputs if v is not None)
+
+
+def test_products_with_vectors_of_no_elements_and_in_batches_of_none() -> None:
+    x, v = sg.input("x", ("N", "K")), sg.input("v", ("K",))
+    f = Evaluator([x, v], [x @ v, sg.mv(x, v), F.linear(v, x), *sg.grad((x @ v).sum(), [x, v])])
+    for n, k in ((0, 3), (2, 3)):
+        one, two, three, gx, gv = f({"x": np.ones((n, k), np.float32), "v": np.ones(k, np.float32)})
+        assert one.tolist() == two.tolist() == three.tolist() == [k] * n
+        assert gx.shape == (n, k) and gv.tolist() == [n] * k
+    empty = {"v": np.ones(0, np.float32), "x": np.ones((3, 0), np.float32)}
+    for y in (x @ v, v @ x.T, v.dot(v)):
+        found = Evaluator([x, v], [y])
+        for _ in range(20):
+            junk = [np.full(size, 7, np.float32) for size in (1, 3, 4, 12)]
+            del junk
+            assert not found(empty)[0].any()
+
+
+def test_products_that_do_not_fit_show_the_operands_as_they_came() -> None:
+    x, v = sg.input("x", ("N", 4)), sg.input("v", (5,))
+    for call in (lambda: x @ v, lambda: x.mv(v), lambda: F.linear(v, x)):
+        with pytest.raises(sg.ShapeError, match=r"4.*5|5.*4") as caught:
+            call()
+        assert "v: f32[5]" in str(caught.value)
+
+
+def test_floats_fill_integers_rounded_towards_zero_as_in_torch() -> None:
+    torch = pytest.importorskip("torch")
+    for number in (2.7, -2.7):
+        (value,), _ = run(lambda x, n=number: sg.full_like(x, n, "int32"), np.ones(2))
+        assert value.tolist() == torch.full((2,), number, dtype=torch.int32).tolist()
+    assert str(sg.full((2,), 1e6, "bfloat16").dtype) == "bfloat16" and str(sg.full((2,), math.inf).dtype) == "float32"
+
+
+def test_known_sizes_are_written_out_so_that_a_batch_of_nothing_works() -> None:
+    x, y = sg.input("x", ("N", 2, 6)), sg.input("y", ("N", 4))
+    results = [x.unflatten(2, (2, -1)), x.reshape("N", -1), y.reshape("N", -1), x.reshape("N", -1, 3), x.flatten(1)]
+    f = Evaluator([x, y], [*results, sg.grad(sum(r.sum() for r in results), x)])
+    for n in (0, 2):
+        found = f({"x": np.ones((n, 2, 6), np.float32), "y": np.ones((n, 4), np.float32)})
+        assert [v.shape[1:] for v in found] == [(2, 2, 3), (12,), (4,), (4, 3), (12,), (2, 6)]
+        assert all(len(v) == n for v in found)
 
 
 def test_shapes_may_be_values_and_names() -> None:

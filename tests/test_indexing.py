@@ -59,26 +59,52 @@ INDICES: list[Any] = [
     ([0, -1], [1, 2], [4, -5]),
     (np.array([[0], [3]]), slice(None), np.array([1, 2])),
     (slice(None), np.array(1), [2, 3]),
+    (0, slice(None), [0, 1]),
+    ([0, 1], slice(None), 0),
+    (np.array(1), slice(None), [0, 1]),
+    ([0, 1], 2, [1, 3]),
+    (2, [0, 1], [1, 3]),
+    (None, [0, 1]),
+    ([0, 1], None, slice(1, 3), 2),
+    ([0, 1], None, [1, 2]),
+    (0, None, [0, 1], slice(None, None, -1)),
 ]
 
 
 @pytest.mark.parametrize("index", INDICES, ids=repr)
 @pytest.mark.parametrize("sizes", ["fixed", "named"])
-def test_indexing_is_that_of_numpy(index: Any, sizes: str) -> None:
+def test_indexing_is_that_of_eager_tensors(index: Any, sizes: str) -> None:
     x = sg.input("x", CUBE.shape if sizes == "fixed" else ("A", "B", "C"), "float64")
-    wanted = CUBE[index]
+    places = sg.eager.tensor(np.arange(CUBE.size).reshape(CUBE.shape))[index].numpy()
+    wanted = CUBE.ravel()[places]
     try:
         y = x[index]
     except sg.UnsupportedOperatorError:
         assert sizes == "named" and index == slice(-100, None, -1)
         return
     weights = cotangent(wanted, 3)
-    gradient = np.zeros_like(CUBE)
-    np.add.at(gradient, index, weights)
+    gradient = np.zeros(CUBE.size)
+    np.add.at(gradient, places, weights)
     seed = Leaf("input", "g", y.type).outputs[0]
     value, g = Evaluator([x, seed], [y, sg.vjp(y, x, seed)], rewritten=True)({"x": CUBE, "g": weights})
     np.testing.assert_array_equal(value, wanted)
-    np.testing.assert_allclose(g, gradient, rtol=1e-14)
+    np.testing.assert_allclose(g.ravel(), gradient, rtol=1e-14)
+
+
+def test_an_int_beside_an_array_is_applied_first_as_in_torch() -> None:
+    torch = pytest.importorskip("torch")
+    x = sg.input("x", (4, 3, 5), "float64")
+    for index in ((0, slice(None), [0, 1]), ([0, 1], slice(None), 0), ([0, 1], 2, [1, 3])):
+        wanted = torch.tensor(CUBE)[index].numpy()
+        assert x[index].shape == wanted.shape
+        np.testing.assert_array_equal(Evaluator([x], [x[index]])({"x": CUBE})[0], wanted)
+
+
+def test_a_single_position_may_be_a_value() -> None:
+    x, i = sg.input("x", (4, 3, 5), "float64"), sg.input("i", (), "int64")
+    found = Evaluator([x, i], [x[i, :, [0, 1]], x[[0, 1], 1, i], x[:, i, None]])({"x": CUBE, "i": np.array(2)})
+    for value, wanted in zip(found, (CUBE[2][:, [0, 1]], CUBE[[0, 1], 1, 2], CUBE[:, 2, None]), strict=True):
+        np.testing.assert_array_equal(value, wanted)
 
 
 def test_indexing_by_values_and_its_second_derivative() -> None:

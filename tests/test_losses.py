@@ -93,6 +93,15 @@ def test_a_negative_class_is_heard() -> None:
     assert np.isnan(value) and np.isnan(g).all()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "bool"])
+def test_class_indices_are_int32_or_int64(dtype: str) -> None:
+    x, t = sg.input("x", (3, 4)), sg.input("t", (3,), dtype)
+    for f in (F.cross_entropy, F.nll_loss):
+        with pytest.raises(sg.DTypeError, match=r"class indices must be int32 or int64, target: .* came \(test_losses"):
+            f(x, t)
+        assert f(x, t.to("int32")).shape == f(x, np.zeros(3, np.int32)).shape == ()
+
+
 def test_binary_cross_entropy_at_large_logits_is_finite() -> None:
     x = np.array([1000.0, -1000.0, 1000.0, -1000.0])
     t = np.array([1.0, 0.0, 0.0, 1.0])

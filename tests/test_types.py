@@ -33,7 +33,7 @@ def test_element_types() -> None:
         assert as_dtype(dtype) is as_dtype(str(dtype)) is as_dtype(dtype.numpy) is dtype_from_onnx(dtype.onnx) is dtype
         assert dtype.is_float == (dtype.numpy.kind in "fV") and dtype.is_integer == (dtype.numpy.kind in "iu")
     assert as_dtype(float) is DType.float32 and as_dtype(int) is DType.int64 and as_dtype(bool) is DType.bool
-    for wrong in ("complex64", "float", object(), np.complex64):
+    for wrong in ("complex64", "float", object(), np.complex64, None, [("a", "x")]):
         with pytest.raises(DTypeError):
             as_dtype(wrong)
     with pytest.raises(DTypeError):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from staticgrad.declare import parameter
-from staticgrad.errors import DeclarationError
+from staticgrad.errors import DeclarationError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.nn import functional, init
 
@@ -92,6 +92,11 @@ class Sequential(Module):
     """Layers, or functions on Values such as `sg.relu`, one after the other."""
 
     def __init__(self, *layers: Module | Callable[[Value], Value]) -> None:
+        for layer in layers:
+            if not callable(layer):
+                raise DeclarationError(
+                    f"Sequential takes layers and functions one by one, {shown(layer)} came ({source_line()})"
+                )
         self.layers = layers
 
     def forward(self, x: Value) -> Value:

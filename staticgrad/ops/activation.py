@@ -7,7 +7,7 @@ import math
 from staticgrad.graph import Value
 from staticgrad.ops.arithmetic import abs
 from staticgrad.ops.kinds import floating, normal_axis, numeric, stored
-from staticgrad.ops.logic import greater, less, logical_and, where
+from staticgrad.ops.logic import greater, greater_or_equal, less, logical_and, where
 from staticgrad.ops.math import erf, exp, tanh
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, onnx_op
@@ -164,5 +164,6 @@ def _(g, y, x, *, axis):
 
 
 def _negative(x):
-    # exp of a large positive x would overflow in the branch that is not taken and spoil the next derivative.
-    return where(greater(x, 0), 0, x)
+    # exp of a large positive x would overflow in the branch that is not taken and spoil the next derivative, which is
+    # 0 at 0, as in PyTorch.
+    return where(greater_or_equal(x, 0), 0, x)

@@ -202,6 +202,8 @@ def clip(x: Input, min: Input | None = None, max: Input | None = None) -> Value:
 
 @clip.vjp
 def _(g, y, x, low, high):
+    # A literal infinity bounds nothing.
+    low, high = (None if _is_literally(b, e) else b for b, e in ((low, -np.inf), (high, np.inf)))
     inside = None
     for bound, compare in ((low, greater_or_equal), (high, less_or_equal)):
         if bound is not None:
@@ -215,6 +217,11 @@ def _(g, y, x, low, high):
         held = greater(x if low is None else max(x, low), high)
         to_high = where(held, g, 0)
     return g if inside is None else where(inside, g, 0), to_low, to_high
+
+
+def _is_literally(value, number):
+    array = constant_of(value)
+    return array is not None and bool((array == number).all())
 
 
 @onnx_op("Floor", type=floating, numpy=np.floor, differentiable=False)

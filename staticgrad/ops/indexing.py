@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from staticgrad.errors import DTypeError, UnsupportedOperatorError
-from staticgrad.graph import Value
+from staticgrad.graph import Value, source_line
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.kinds import common_dtype, dims_of, normal_axis, zeros_like
 from staticgrad.ops.reduction import reduce_sum
@@ -161,7 +161,9 @@ def _(g, y, x, indices, updates, *, reduction):
 
 def _only_none(reduction, name):
     if reduction != "none":
-        raise UnsupportedOperatorError(f"{name} with reduction={reduction!r} has no gradient rule; use 'add' or 'none'")
+        raise UnsupportedOperatorError(
+            f"{name} with reduction={reduction!r} has no gradient rule; use 'add' or 'none' ({source_line()})"
+        )
 
 
 def _one_hot(indices, depth, values, *, axis):

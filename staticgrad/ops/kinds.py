@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from staticgrad.errors import DeclarationError, DTypeError, ShapeError
-from staticgrad.graph import Content, Pullback, Value, constant_of
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
+from staticgrad.graph import Content, Pullback, Value, constant_of, source_line
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.registry import constant, literal, require
 from staticgrad.types import (
@@ -120,6 +121,11 @@ def literal_axes(axes: Value | None, rank: int) -> tuple[int, ...]:
 
 def normal_axis(axis: int, rank: int) -> int:
     """`axis` counted from the front; ShapeError outside [-rank, rank)."""
+    if type(axis) is not int:
+        try:
+            axis = operator.index(axis)
+        except TypeError:
+            raise DeclarationError(f"an axis is an int, {shown(axis)} came") from None
     if not -rank <= axis < rank:
         expected = f"{-rank} to {rank - 1} is expected" if rank else "it has none"
         raise ShapeError(f"axis {axis} is out of range for a tensor of rank {rank}; {expected}")
@@ -167,7 +173,8 @@ def with_derivative(y: Value, inputs: Sequence[Value], rule: Callable[..., Any])
         listed = cotangents if isinstance(cotangents, tuple) else (cotangents,)
         if len(listed) != len(inputs):
             raise DeclarationError(
-                f"a replaced derivative gave {len(listed)} cotangents for {len(inputs)} inputs ({result.source})"
+                f"a replaced derivative gave {len(listed)} cotangents for {len(inputs)} inputs, declared at "
+                f"{result.source} ({source_line()})"
             )
         return tuple(
             g if g is None or isinstance(g, Value) else literal(g, x.type.dtype)

@@ -12,7 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import numpy as np
 import onnx
 
-from staticgrad.errors import DeclarationError, DTypeError, ShapeError, StaticgradError
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError, StaticgradError, shown
 from staticgrad.graph import Array, Content, Node, Pullback, SourceLine, Value, source_line
 from staticgrad.methods import OPERATORS
 from staticgrad.types import Dim, DType, TensorType, as_dtype
@@ -103,13 +103,15 @@ class Operator(Generic[P, R]):
         """Inputs with None for optional ones that are left out, and every literal made a constant."""
         if self.variadic:
             if not inputs or any(v is None for v in inputs):
-                raise DeclarationError(f"{self.name} takes one tensor or more ({source_line()})")
+                came = "None among them" if inputs else "none"
+                raise DeclarationError(f"{self.name} takes one tensor or more; {came} came ({source_line()})")
         else:
             missing = len(self.input_names) - len(inputs)
             if missing < 0 or len(inputs) < self.required or any(v is None for v in inputs[: self.required]):
+                nothing = [n for n, v in zip(self.input_names[: self.required], inputs, strict=False) if v is None]
+                came = f"None came for {nothing[0]}" if missing >= 0 and nothing else f"{len(inputs)} came"
                 raise DeclarationError(
-                    f"{self.name} takes {', '.join(self.input_names) or 'no inputs'}; {len(inputs)} came "
-                    f"({source_line()})"
+                    f"{self.name} takes {', '.join(self.input_names) or 'no inputs'}; {came} ({source_line()})"
                 )
             inputs += [None] * missing
         return inputs if all(v is None or type(v) is Value for v in inputs) else self._literals(inputs)
@@ -153,21 +155,25 @@ class Operator(Generic[P, R]):
     def describe(self, inputs: Iterable[Value | None], attributes: Mapping[str, Any]) -> str:
         """The application as errors show it: argument names and the types that came."""
         names = list(self.input_names)
-        shown = []
+        texts = []
         for position, value in enumerate(inputs):
             if value is None:
                 continue
             name = value.name or (names[position] if position < len(names) and not self.variadic else None)
-            shown.append(f"{name}: {value.type}" if name else str(value.type))
-        shown += [f"{k}={v}" for k, v in attributes.items() if v is not None and not isinstance(v, np.ndarray)]
-        return f"{self.name}({', '.join(shown)})"
+            texts.append(f"{name}: {value.type}" if name else str(value.type))
+        texts += [
+            f"{k}={' '.join(str(v).split())}"
+            for k, v in attributes.items()
+            if v is not None and not isinstance(v, np.ndarray)
+        ]
+        return f"{self.name}({', '.join(texts)})"
 
     def _sort_out(self, inputs: list[Any], keywords: Mapping[str, Any]) -> tuple[list[Any], Mapping[str, Any]]:
         attributes = dict(self.attributes)
         for name, value in keywords.items():
             if name in attributes:
                 if name in _DTYPE_ATTRIBUTES and value is not None:
-                    value = as_dtype(value)
+                    value = element_type(value)
                 attributes[name] = tuple(value) if isinstance(value, list) else value
             elif name in self.input_names and not self.variadic and self.input_names.index(name) >= len(inputs):
                 position = self.input_names.index(name)
@@ -175,7 +181,7 @@ class Operator(Generic[P, R]):
                 inputs[position] = value
             else:
                 raise DeclarationError(
-                    f"{self.name} has no argument {name!r} left; it takes "
+                    f"{self.name} has no argument {shown(name)} left; it takes "
                     f"{', '.join([*self.input_names, *attributes])} ({source_line()})"
                 )
         for name in self.required_attributes:
@@ -188,6 +194,7 @@ class Operator(Generic[P, R]):
         like = None
         if self.weak:
             like = next((v.type.dtype for v in inputs if type(v) is Value and v.type.dtype is not DType.bool), None)
+            inputs = [plain(v) for v in inputs]
         return [v if v is None or type(v) is Value else _shared_literal(v, like) for v in inputs]
 
     def __repr__(self) -> str:
@@ -235,31 +242,49 @@ def onnx_op(
 def literal(value: Literal, like: DType | None = None) -> Value:
     """A constant. Python numbers are weak: they take the element type `like` unless that cannot hold their kind.
 
-    Without `like`, Python and list floats are float32 and ints int64, as in PyTorch; arrays keep their type.
+    Without `like`, Python and list floats are float32 and ints int64, as in PyTorch; arrays keep their type, and so do
+    numpy's scalars, which are weak with it.
     """
+    if like is not None:
+        value = plain(value)
     if isinstance(value, (np.ndarray, np.generic)):
         array = np.asarray(value)
-        as_dtype(array.dtype)
+        element_type(array.dtype)
     else:
         try:
             array = np.asarray(value)
         except Exception as error:
-            raise DTypeError(f"{value!r:.60} is neither a Value nor numbers ({source_line()})") from error
+            raise DTypeError(f"{shown(value)} is neither a Value nor numbers ({source_line()})") from error
         if array.dtype.kind not in "bifu":
-            raise DTypeError(f"{value!r:.60} is neither a Value nor numbers ({source_line()})")
+            raise DTypeError(f"{shown(value)} is neither a Value nor numbers ({source_line()})")
         weak = {"b": DType.bool, "i": DType.int64, "u": DType.int64, "f": DType.float32}[array.dtype.kind]
         if like is not None and (like.is_float or (like.is_integer and not weak.is_float)):
             weak = like
         if weak.is_integer and array.size and array.dtype.kind in "iu":
             limits = np.iinfo(weak.numpy)
             if array.min() < limits.min or array.max() > limits.max:
-                raise DTypeError(f"{value!r:.60} does not fit into {weak} ({source_line()})")
+                raise DTypeError(f"{shown(value)} does not fit into {weak} ({source_line()})")
         given = array
         with np.errstate(over="ignore"):
             array = array.astype(weak.numpy)
         if weak.is_float and (np.isinf(array.astype(np.float64)) & np.isfinite(given.astype(np.float64))).any():
-            raise DTypeError(f"{value!r:.60} does not fit into {weak}; write inf, or cast the tensor ({source_line()})")
+            raise DTypeError(
+                f"{shown(value)} does not fit into {weak}; write inf, or cast the tensor ({source_line()})"
+            )
     return constant(array)
+
+
+def plain(value: Any) -> Any:
+    """A scalar of numpy's as the Python number that it is; everything else as it came."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def element_type(dtype: object) -> DType:
+    """`as_dtype` whose error names the user's line."""
+    try:
+        return as_dtype(dtype)
+    except DTypeError as error:
+        raise DTypeError(f"{error} ({source_line()})") from None
 
 
 def _shared_literal(value: Literal, like: DType | None) -> Value:

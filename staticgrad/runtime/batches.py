@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from staticgrad.errors import FeedError
-from staticgrad.graph import shown, source_line
+from staticgrad.errors import FeedError, shown
+from staticgrad.graph import source_line
 from staticgrad.runtime.feeds import Feeds
 
 Batch = Mapping[str, Any]

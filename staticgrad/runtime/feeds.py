@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from staticgrad.errors import FeedError, SymbolicValueError
-from staticgrad.graph import Array, Graph, Value, shown, source_line
+from staticgrad.errors import FeedError, SymbolicValueError, shown
+from staticgrad.graph import Array, Graph, Value, source_line
 from staticgrad.runtime.device import to_numpy
 from staticgrad.types import Dim, DType, TensorType, as_dtype, evaluate_dim, is_unknown
 

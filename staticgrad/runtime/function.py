@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import onnx
 
 from staticgrad.declare import check_update, leaves
-from staticgrad.errors import DeclarationError
-from staticgrad.graph import Array, Graph, Leaf, Value, shown, source_line, topological
+from staticgrad.errors import DeclarationError, shown
+from staticgrad.graph import Array, Graph, Leaf, Value, source_line, topological
 from staticgrad.optimise import optimise
 from staticgrad.runtime.device import resolve_device, to_device, to_numpy
 from staticgrad.runtime.feeds import Feeds, bind_feed

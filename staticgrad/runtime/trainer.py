@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from staticgrad.errors import CheckpointError, DeclarationError, FeedError, NotFiniteError
-from staticgrad.graph import Array, Graph, shown, source_line
+from staticgrad.errors import CheckpointError, DeclarationError, FeedError, NotFiniteError, shown
+from staticgrad.graph import Array, Graph, source_line
 from staticgrad.runtime import checkpoint
 from staticgrad.runtime.batches import Batch, as_batch, batches_of, check_counts, count_samples
 from staticgrad.runtime.device import Device, empty_on, resolve_device, to_device, to_numpy

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError
+from staticgrad.errors import DeclarationError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import with_derivative
 from staticgrad.tensor.dispatch import function
@@ -20,13 +20,13 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def _where_positive(x: Value, other: Value) -> Value:
-    return ops.where(ops.greater(x, 0), x, other)
+def _where_positive(x: Value, positive: Value, other: Value) -> Value:
+    return ops.where(ops.greater(x, 0), positive, other)
 
 
 def _negative_part(x: Value) -> Value:
     # exp of a large positive x would overflow in the branch that is not taken and spoil the derivative.
-    return ops.where(ops.greater(x, 0), 0, x)
+    return ops.where(ops.greater_or_equal(x, 0), 0, x)
 
 
 @function
@@ -56,7 +56,7 @@ def leaky_relu(x: Value, negative_slope: float = 0.01) -> Value:
     """`x` where positive, else `negative_slope * x`."""
     x = floating(x)
     if x.type.dtype is DType.float64:
-        return _where_positive(x, x * float(negative_slope))
+        return _where_positive(x, x, x * float(negative_slope))
     return ops.leaky_relu(x, alpha=float(negative_slope))
 
 
@@ -65,7 +65,11 @@ def elu(x: Value, alpha: float = 1.0) -> Value:
     """`x` where positive, else `alpha * (exp(x) - 1)`."""
     x = floating(x)
     if x.type.dtype is DType.float64:
-        return _where_positive(x, expm1(_negative_part(x)) * float(alpha))
+        y = _where_positive(x, x, expm1(_negative_part(x)) * float(alpha))
+        # At 0 the first derivative is alpha, the second 0.
+        return with_derivative(
+            y, [x], lambda g, y, x: _where_positive(x, g, g * (float(alpha) * ops.exp(_negative_part(x))))
+        )
     return ops.elu(x, alpha=float(alpha))
 
 
@@ -92,7 +96,7 @@ def celu(x: Value, alpha: float = 1.0) -> Value:
 def gelu(x: Value, approximate: str = "none") -> Value:
     """`x` times the normal distribution function at `x`, or with "tanh" its approximation."""
     if approximate not in ("none", "tanh"):
-        raise DeclarationError(f"gelu takes approximate='none' or 'tanh', {approximate!r} came ({source_line()})")
+        raise DeclarationError(f"gelu takes approximate='none' or 'tanh', {shown(approximate)} came ({source_line()})")
     x = floating(x)
     if approximate == "tanh" and x.type.dtype is DType.float64:
         inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
@@ -180,11 +184,11 @@ def softsign(x: Value) -> Value:
 def softshrink(x: Value, lambd: float = 0.5) -> Value:
     """`x` moved towards 0 by `lambd`, and 0 where it is nearer than that."""
     x = floating(x)
-    return ops.where(ops.greater(x, lambd), x - lambd, ops.where(ops.less(x, -lambd), x + lambd, 0))
+    return ops.where(ops.greater(x, lambd), x - lambd, ops.where(ops.greater_or_equal(x, -lambd), 0, x + lambd))
 
 
 @function
 def hardshrink(x: Value, lambd: float = 0.5) -> Value:
     """`x`, and 0 where it is within `lambd` of 0."""
     x = floating(x)
-    return ops.where(ops.greater(ops.abs(x), lambd), x, 0)
+    return ops.where(ops.less_or_equal(ops.abs(x), lambd), 0, x)

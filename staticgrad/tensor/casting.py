@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from staticgrad import ops
 from staticgrad.graph import Value
+from staticgrad.ops.registry import element_type
 from staticgrad.tensor.dispatch import function
-from staticgrad.types import DType, as_dtype
+from staticgrad.types import DType
 
 
 @function
 def to(x: Value, dtype: object) -> Value:
     """`x` cast to an element type, given by name as in `x.to("float16")`."""
-    target = as_dtype(dtype)
+    target = element_type(dtype)
     return x if x.type.dtype is target else ops.cast(x, to=target)
 
 

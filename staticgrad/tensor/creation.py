@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.errors import ShapeError
-from staticgrad.graph import Value, source_line
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
+from staticgrad.graph import Array, Value, source_line
 from staticgrad.ops.kinds import shape_of
-from staticgrad.ops.registry import constant
+from staticgrad.ops.registry import constant, element_type, plain
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.shape import sizes_given
-from staticgrad.types import as_dtype
+from staticgrad.tensor.shape import sizes_given, whole_numbers
+from staticgrad.types import DType
 
 
 @function
@@ -32,12 +33,26 @@ def ones(*size: Any, dtype: object = "float32") -> Value:
 def full(size: Any, fill_value: float, dtype: object = None) -> Value:
     """One number, repeated to this shape."""
     sizes = sizes_given((size,))
-    if not all(isinstance(s, int) and s >= 0 for s in sizes):
+    if not all(isinstance(s, (int, np.integer)) and s >= 0 for s in sizes):
         raise ShapeError(
-            f"sizes must be ints of 0 or more, {sizes} came; see zeros_like for dynamic ones ({source_line()})"
+            f"sizes must be ints of 0 or more, {shown(sizes)} came; see zeros_like for dynamic ones ({source_line()})"
         )
-    target = as_dtype(dtype if dtype is not None else bool if isinstance(fill_value, bool) else type(fill_value))
-    return ops.constant_of_shape(constant(np.array(sizes, np.int64)), value=np.full(1, fill_value, target.numpy))
+    fill_value = plain(fill_value)
+    target = None if dtype is None else element_type(dtype)
+    return ops.constant_of_shape(constant(np.array(sizes, np.int64)), value=_one(fill_value, target))
+
+
+def _one(number: float, dtype: DType | None) -> Array:
+    """An array of one number, which must fit into the element type."""
+    if not isinstance(number, (bool, int, float)):
+        raise DTypeError(f"a tensor is filled with a number, {shown(number)} came ({source_line()})")
+    target = element_type(type(number)) if dtype is None else dtype
+    try:
+        with np.errstate(over="raise", invalid="raise"):
+            # Floats become integers by rounding towards zero, as in PyTorch.
+            return np.full(1, int(number) if target.is_integer else number, target.numpy)
+    except (ArithmeticError, ValueError):
+        raise DTypeError(f"{shown(number)} does not fit into {target} ({source_line()})") from None
 
 
 @function
@@ -55,8 +70,8 @@ def ones_like(x: Value, dtype: object = None) -> Value:
 @function
 def full_like(x: Value, fill_value: float, dtype: object = None) -> Value:
     """One number, repeated to the shape of `x`, with its element type."""
-    target = x.type.dtype if dtype is None else as_dtype(dtype)
-    return ops.constant_of_shape(shape_of(x), value=np.full(1, fill_value, target.numpy))
+    target = x.type.dtype if dtype is None else element_type(dtype)
+    return ops.constant_of_shape(shape_of(x), value=_one(plain(fill_value), target))
 
 
 @function
@@ -64,18 +79,28 @@ def arange(start: float, end: float | None = None, step: float = 1, dtype: objec
     """`start, start + step, ...` up to but without `end`; from 0 with one argument."""
     if end is None:
         start, end = 0, start
-    numbers = np.arange(start, end, step)
+    bounds = (plain(start), plain(end), plain(step))
+    if not all(isinstance(b, (int, float)) and math.isfinite(b) for b in bounds) or step == 0:
+        raise DeclarationError(
+            f"arange needs finite numbers and a step that is not 0, {shown(bounds)} came ({source_line()})"
+        )
+    numbers = np.arange(*bounds)
     default = "float32" if numbers.dtype.kind == "f" else "int64"
-    return constant(numbers.astype(as_dtype(dtype or default).numpy))
+    return constant(numbers.astype(element_type(default if dtype is None else dtype).numpy))
 
 
 @function
 def eye(n: int, m: int | None = None, dtype: object = "float32") -> Value:
     """A matrix with ones on its diagonal."""
-    return constant(np.eye(n, m, dtype=as_dtype(dtype).numpy))
+    rows, columns = whole_numbers([n, n if m is None else m], "sizes of a matrix")
+    return constant(np.eye(rows, columns, dtype=element_type(dtype).numpy))
 
 
 @function
 def linspace(start: float, end: float, steps: int, dtype: object = "float32") -> Value:
     """`steps` numbers from `start` to `end`, both included, at equal distances."""
-    return constant(np.linspace(start, end, steps).astype(as_dtype(dtype).numpy))
+    (count,) = whole_numbers([steps], "steps")
+    bounds = (plain(start), plain(end))
+    if not all(isinstance(b, (int, float)) for b in bounds):
+        raise DeclarationError(f"linspace needs two numbers, {shown(bounds)} came ({source_line()})")
+    return constant(np.linspace(*bounds, count).astype(element_type(dtype).numpy))

@@ -8,7 +8,7 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import with_derivative, without_derivative
-from staticgrad.ops.registry import literal, promote
+from staticgrad.ops.registry import literal, plain, promote
 from staticgrad.tensor.dispatch import function
 from staticgrad.types import DType
 
@@ -17,7 +17,7 @@ Operand = Value | float
 
 def value(x: Operand) -> Value:
     """A number as a literal, a Value as it is."""
-    return x if isinstance(x, Value) else literal(x)
+    return x if isinstance(x, Value) else literal(plain(x))
 
 
 def floating(x: Operand) -> Value:
@@ -255,7 +255,9 @@ def floor_divide(x: Operand, other: Operand) -> Value:
     a, b = promote(_operands(x, other))
     if a.type.dtype.is_float:
         # The exact quotient is rounded down, not the rounded one: 1.0 // 0.1 is 9. Division by 0 gives what / gives.
-        exact = ops.round(ops.div(ops.sub(a, remainder(a, b)), b))
+        rest = ops.mod(a, b, fmod=True)
+        towards_zero = ops.round(ops.div(ops.sub(a, rest), b))
+        exact = ops.where(_of_wrong_sign(rest, b), ops.sub(towards_zero, 1), towards_zero)
         return without_derivative(ops.where(ops.equal(b, 0), ops.div(a, b), exact))
     return ops.div(ops.sub(a, ops.mod(a, b)), b)
 
@@ -268,8 +270,12 @@ def remainder(x: Operand, other: Operand) -> Value:
         return ops.mod(a, b)
     rest = ops.mod(a, b, fmod=True)
     # fmod is exact and has the sign of a; where that is the wrong one the divisor is added once.
-    opposite = ops.logical_xor(ops.less(rest, 0), ops.less(b, 0))
-    return ops.where(ops.logical_and(opposite, ops.logical_not(ops.equal(rest, 0))), ops.add(rest, b), rest)
+    return ops.where(_of_wrong_sign(rest, b), ops.add(rest, b), rest)
+
+
+def _of_wrong_sign(rest: Value, divisor: Value) -> Value:
+    opposite = ops.logical_xor(ops.less(rest, 0), ops.less(divisor, 0))
+    return ops.logical_and(opposite, ops.logical_not(ops.equal(rest, 0)))
 
 
 @function
@@ -287,13 +293,14 @@ def _operands(x: Operand, other: Operand) -> list[Value]:
 @function
 def pow(x: Operand, exponent: Operand) -> Value:
     """`x ** exponent`."""
+    exponent = plain(exponent)
     if isinstance(exponent, (int, float)) and isinstance(x, Value):
+        if exponent < 0 or isinstance(exponent, float):
+            x = floating(x)
         if exponent == 2:
             return ops.mul(x, x)
         if exponent == 0.5:
-            return ops.sqrt(floating(x))
-        if exponent < 0 or isinstance(exponent, float):
-            x = floating(x)
+            return ops.sqrt(x)
     return ops.pow(x, exponent)
 
 
@@ -314,17 +321,25 @@ def clamp(x: Value, min: Operand | None = None, max: Operand | None = None) -> V
     """`x` limited to [min, max], numbers or tensors; the derivative passes at the bounds; where min > max, `max`."""
     if min is None and max is None:
         raise DeclarationError(f"clamp needs min or max ({source_line()})")
-    if not isinstance(min, Value) and not isinstance(max, Value):
+    min, max = plain(min), plain(max)
+    if all(bound is None or isinstance(bound, (int, float)) for bound in (min, max)):
         if not x.type.dtype.is_float and any(isinstance(b, float) for b in (min, max)):
             x = floating(x)
+        if x.type.dtype.is_float:
+            # Without a bound runtimes take the largest finite number for it, and inf would not stay inf.
+            return ops.clip(x, -math.inf if min is None else min, math.inf if max is None else max)
         return ops.clip(x, min, max)
     if min is not None:
         x, low = promote(_operands(x, min))
-        x = ops.where(ops.less(x, low), low, x)
+        x = ops.where(_or_nan(ops.less(x, low), low), low, x)
     if max is not None:
         x, high = promote(_operands(x, max))
-        x = ops.where(ops.greater(x, high), high, x)
+        x = ops.where(_or_nan(ops.greater(x, high), high), high, x)
     return x
+
+
+def _or_nan(beyond: Value, bound: Value) -> Value:
+    return ops.logical_or(beyond, ops.isnan(bound)) if bound.type.dtype.is_float else beyond
 
 
 @function

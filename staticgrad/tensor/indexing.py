@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.errors import DTypeError, ShapeError, UnsupportedOperatorError
+from staticgrad.errors import DTypeError, ShapeError, UnsupportedOperatorError, shown
 from staticgrad.graph import Value, constant_of, source_line
 from staticgrad.ops.kinds import without_derivative
 from staticgrad.ops.registry import constant, literal
@@ -21,7 +21,7 @@ _END = 2**62
 
 @function
 def getitem(x: Value, index: Any) -> Value:
-    """`x[index]`: ints, slices with any step, None, ..., and arrays of integers (all of them side by side)."""
+    """`x[index]`: ints, slices with any step, None, ..., and arrays of integers, which are applied last."""
     items = list(index) if isinstance(index, tuple) else [index]
     items = _without_ellipsis(items, len(x.type.shape))
     starts: list[int] = []
@@ -29,11 +29,11 @@ def getitem(x: Value, index: Any) -> Value:
     axes: list[int] = []
     steps: list[int] = []
     dropped: list[int] = []
+    chosen: list[tuple[int, Value]] = []
     inserted: list[int] = []
     arrays: dict[int, Value] = {}
-    positioned: list[int] = []
     axis = place = 0
-    for position, item in enumerate(items):
+    for item in items:
         if item is None:
             inserted.append(place)
             place += 1
@@ -53,37 +53,24 @@ def getitem(x: Value, index: Any) -> Value:
             axes.append(axis)
             steps.append(1)
             dropped.append(axis)
-            positioned.append(position)
         else:
-            arrays[axis] = _positions(item, x, axis)
-            positioned.append(position)
-            place += 1
+            positions = _positions(item, x, axis)
+            if positions.type.shape:
+                arrays[place] = positions
+                place += 1
+            else:
+                chosen.append((axis - len(dropped) - len(chosen), positions))
         axis += 1
-    if arrays and inserted:
-        raise UnsupportedOperatorError(f"None and index arrays in one pair of brackets; index twice ({source_line()})")
+    # PyTorch's order: single positions, slices and None first, then arrays on what is left.
     if axes:
         x = ops.slice_(x, starts, ends, axes, steps)
-    if arrays:
-        # Numbers beside arrays count as arrays of one element, so they are dropped only afterwards.
-        if dropped and len(arrays) > 1:
-            raise UnsupportedOperatorError(
-                f"ints beside several index arrays in one pair of brackets; index twice ({source_line()})"
-            )
-        result = _taken(x, arrays)
-        if not dropped:
-            return result
-        axis, array = next(iter(arrays.items()))
-        count = len(array.type.shape)
-        result = ops.squeeze(result, [a + count - 1 if a > axis else a for a in dropped])
-        if positioned[-1] - positioned[0] + 1 == len(positioned):
-            return result
-        # Where a slice stands between them, the new dimensions come first.
-        place = axis - sum(a < axis for a in dropped)
-        moved = range(place, place + count)
-        return ops.transpose(result, perm=(*moved, *(i for i in range(len(result.type.shape)) if i not in moved)))
     if dropped:
         x = ops.squeeze(x, dropped)
-    return ops.unsqueeze(x, inserted) if inserted else x
+    for axis, position in chosen:
+        x = ops.gather(x, position, axis=axis)
+    if inserted:
+        x = ops.unsqueeze(x, inserted)
+    return _taken(x, arrays) if arrays else x
 
 
 def _without_ellipsis(items: list[Any], rank: int) -> list[Any]:
@@ -99,7 +86,7 @@ def _without_ellipsis(items: list[Any], rank: int) -> list[Any]:
 
 
 def _whole_number(item: Any) -> int | None:
-    if isinstance(item, (bool, np.bool_, Value, np.ndarray, list)):
+    if isinstance(item, (bool, np.bool_, Value, list)):
         return None
     try:
         return operator.index(item)
@@ -110,7 +97,9 @@ def _whole_number(item: Any) -> int | None:
 def _slice_bounds(item: slice, x: Value, axis: int) -> tuple[int, int, int]:
     bounds = (item.start, item.stop, item.step)
     if any(b is not None and _whole_number(b) is None for b in bounds):
-        raise UnsupportedOperatorError(f"slice bounds must be ints, {item} came; use sg.ops.slice_ ({source_line()})")
+        raise UnsupportedOperatorError(
+            f"slice bounds must be ints, {shown(item)} came; use sg.ops.slice_ ({source_line()})"
+        )
     step = 1 if item.step is None else operator.index(item.step)
     if step == 0:
         raise ShapeError(f"a slice step of 0 is not allowed ({source_line()})")
@@ -140,7 +129,7 @@ def _positions(item: Any, x: Value, axis: int) -> Value:
         value = item if isinstance(item, Value) else literal(item)
     except DTypeError:
         raise DTypeError(
-            f"{item!r:.60} is not an index; ints, slices, None, ... and integer arrays are ({source_line()})"
+            f"{shown(item)} is not an index; ints, slices, None, ... and integer arrays are ({source_line()})"
         ) from None
     if value.type.dtype is DType.bool:
         raise UnsupportedOperatorError(
@@ -193,8 +182,6 @@ def index_select(x: Value, dim: int, index: Value) -> Value:
 @function
 def scatter_add(x: Value, dim: int, index: Value, src: Value) -> Value:
     """`x` with `src` added at the positions `index` of `dim`; of a larger `src` only the part that `index` names."""
-    if not isinstance(index, Value):
-        index = literal(index)
     sizes = list(zip(index.type.shape, src.type.shape, strict=False))
     longer = [i for i, (n, d) in enumerate(sizes) if isinstance(n, int) and isinstance(d, int) and n < d]
     if longer and len(index.type.shape) == len(src.type.shape):
@@ -223,7 +210,7 @@ def one_hot(x: Value, num_classes: int) -> Value:
     """A new last dimension of `num_classes` with 1 where the class is, 0 elsewhere; int64."""
     if not isinstance(num_classes, int) or num_classes <= 0:
         raise ShapeError(
-            f"one_hot needs the number of classes as a positive int, {num_classes!r} came ({source_line()})"
+            f"one_hot needs the number of classes as a positive int, {shown(num_classes)} came ({source_line()})"
         )
     if not x.type.dtype.is_integer:
         raise DTypeError(f"one_hot needs integers, {x.type} came; cast with x.long() ({source_line()})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from staticgrad import ops
-from staticgrad.errors import ShapeError
+from staticgrad.errors import ShapeError, StaticgradError
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.registry import promote
 from staticgrad.tensor.dispatch import function
@@ -14,10 +14,25 @@ def _expect_rank(x: Value, rank: int, name: str, function: str) -> None:
         raise ShapeError(f"{function} expects {name} of rank {rank}, {x.type} came; use matmul ({source_line()})")
 
 
+def _product(x: Value, other: Value) -> Value:
+    """The matrix product, of a vector as a matrix of one row or column: runtimes differ on vectors without elements."""
+    vectors = [axis for v, axis in ((x, -2), (other, -1)) if len(v.type.shape) == 1]
+    if not vectors or not x.type.shape or not other.type.shape:
+        return ops.matmul(x, other)
+    row = ops.unsqueeze(x, [0]) if -2 in vectors else x
+    column = ops.unsqueeze(other, [1]) if -1 in vectors else other
+    try:
+        product = ops.matmul(row, column)
+    except StaticgradError:
+        # It says what does not fit, of the operands as they came.
+        return ops.matmul(x, other)
+    return ops.squeeze(product, vectors)
+
+
 @function
 def matmul(x: Value, other: Value) -> Value:
     """The matrix product over the last two dimensions; leading ones broadcast, rank 1 counts as a row or a column."""
-    return ops.matmul(x, other)
+    return _product(x, other)
 
 
 @function
@@ -41,7 +56,7 @@ def mv(x: Value, vec: Value) -> Value:
     """The product of a matrix and a vector."""
     _expect_rank(x, 2, "a matrix", "mv")
     _expect_rank(vec, 1, "a vector", "mv")
-    return ops.matmul(x, vec)
+    return _product(x, vec)
 
 
 @function
@@ -49,7 +64,7 @@ def dot(x: Value, tensor: Value) -> Value:
     """The inner product of two vectors."""
     _expect_rank(x, 1, "a first vector", "dot")
     _expect_rank(tensor, 1, "a second vector", "dot")
-    return ops.matmul(x, tensor)
+    return _product(x, tensor)
 
 
 @function
@@ -86,5 +101,5 @@ def _added(x: Value, product: Value, beta: float, alpha: float) -> Value:
 def linear(x: Value, weight: Value, bias: Value | None = None) -> Value:
     """`x @ weight.T + bias`."""
     order = tuple(range(len(weight.type.shape)))[::-1]
-    product = ops.matmul(x, ops.transpose(weight, perm=order))
+    product = _product(x, ops.transpose(weight, perm=order))
     return product if bias is None else product + bias

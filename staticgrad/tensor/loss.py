@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError, DTypeError, ShapeError
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import is_half, ratio_of_sizes
 from staticgrad.tensor import reduction as reductions
@@ -22,7 +22,7 @@ def reduced(loss: Value, reduction: str) -> Value:
         return reductions.mean(loss)
     if reduction == "sum":
         return reductions.sum(loss)
-    raise DeclarationError(f"reduction={reduction!r} is not one of 'mean', 'sum', 'none' ({source_line()})")
+    raise DeclarationError(f"reduction={shown(reduction)} is not one of 'mean', 'sum', 'none' ({source_line()})")
 
 
 def _agree(shape: Shape, other: Shape) -> bool:
@@ -110,7 +110,7 @@ def _class_loss(
     axis: int,
 ) -> Value:
     shape = log_probability.type.shape
-    if not target.type.dtype.is_integer:
+    if target.type.dtype not in (DType.int32, DType.int64):
         raise DTypeError(f"class indices must be int32 or int64, target: {target.type} came ({source_line()})")
     expected = (*shape[:axis], *shape[axis + 1 :])
     if not _agree(target.type.shape, expected):

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError
+from staticgrad.errors import DeclarationError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import is_half, normal_axis, ratio_of_sizes
+from staticgrad.ops.registry import element_type, literal
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating
-from staticgrad.types import DType, as_dtype
+from staticgrad.types import DType
 
 Dims = int | Sequence[int] | None
 
@@ -31,9 +32,11 @@ class ValuesAndIndices(NamedTuple):
 
 def axes(x: Value, dim: Dims) -> list[int] | None:
     """The dimensions as non-negative numbers; None for all of them."""
-    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+    if dim is None:
         return None
-    listed = [dim] if isinstance(dim, int) else list(dim)
+    listed = list(dim) if isinstance(dim, Sequence) and not isinstance(dim, str) else [dim]
+    if not listed:
+        return None
     try:
         # A tensor of rank 0 counts as one of rank 1, as in PyTorch.
         normal = [normal_axis(d, builtins.max(len(x.type.shape), 1)) for d in listed]
@@ -56,7 +59,7 @@ def _reduced(operator: ops.Operator[..., Value], x: Value, dim: Dims, keepdim: b
 def sum(x: Value, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Value:
     """The sum over `dim` (all dimensions without it); of bools and integers in int64."""
     if dtype is not None:
-        x = ops.cast(x, to=as_dtype(dtype))
+        x = ops.cast(x, to=element_type(dtype))
     elif not x.type.dtype.is_float and x.type.dtype is not DType.int64:
         x = ops.cast(x, to=DType.int64)
     return _reduced(ops.reduce_sum, x, dim, keepdim)
@@ -65,7 +68,7 @@ def sum(x: Value, dim: Dims = None, keepdim: bool = False, dtype: object = None)
 @function
 def mean(x: Value, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Value:
     """The mean over `dim` (all dimensions without it)."""
-    x = floating(x) if dtype is None else ops.cast(x, to=as_dtype(dtype))
+    x = floating(x) if dtype is None else ops.cast(x, to=element_type(dtype))
     return _reduced(ops.reduce_mean, x, dim, keepdim)
 
 
@@ -107,6 +110,8 @@ def _extreme(
     dim: int | Value | None,
     keepdim: bool,
 ) -> Value | ValuesAndIndices:
+    if isinstance(dim, np.ndarray):
+        dim = literal(dim)
     if isinstance(dim, Value):
         return pairwise(x, dim)
     if dim is None:
@@ -198,7 +203,7 @@ def norm(x: Value, p: float | str = 2, dim: Dims = None, keepdim: bool = False) 
     if p == "fro":
         p = 2
     if isinstance(p, str):
-        raise DeclarationError(f"norm takes a number for p or 'fro', {p!r} came ({source_line()})")
+        raise DeclarationError(f"norm takes a number for p or 'fro', {shown(p)} came ({source_line()})")
     if p == 2:
         return _reduced(ops.reduce_l2, x, dim, keepdim)
     if p == 1:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError, ShapeError
+from staticgrad.errors import DeclarationError, ShapeError, StaticgradError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import normal_axis, shape_of
 from staticgrad.ops.registry import constant, promote
 from staticgrad.tensor.dispatch import function
-from staticgrad.types import Dim, DType, count_elements, is_static, is_unknown
+from staticgrad.types import Dim, DType, count_elements, divide_dims, is_unknown
 
 Size = int | str | None
 
@@ -23,8 +24,8 @@ def axis_of(x: Value, dim: int, extra: int = 0) -> int:
     """`dim` counted from the front, in a tensor of the rank of `x` plus `extra`; rank 0 counts as 1, as in PyTorch."""
     try:
         return normal_axis(dim, max(len(x.type.shape) + extra, 1))
-    except ShapeError as error:
-        raise ShapeError(f"{error}; {x.type} came ({source_line()})") from None
+    except StaticgradError as error:
+        raise type(error)(f"{error}; {x.type} came ({source_line()})") from None
 
 
 def sizes_given(sizes: tuple[Any, ...]) -> list[Any]:
@@ -32,6 +33,17 @@ def sizes_given(sizes: tuple[Any, ...]) -> list[Any]:
     if len(sizes) == 1 and isinstance(sizes[0], (list, tuple)):
         return list(sizes[0])
     return list(sizes)
+
+
+def whole_numbers(numbers: Any, what: str, least: int = 0) -> list[int]:
+    """`numbers`, checked to be ints that are not too small."""
+    try:
+        found = [operator.index(n) for n in numbers]
+    except TypeError:
+        found = [least - 1]
+    if any(n < least for n in found):
+        raise ShapeError(f"{what} must be ints of {least} or more, {shown(numbers)} came ({source_line()})")
+    return found
 
 
 def extent(sizes: Sequence[Any], source: Value) -> Value:
@@ -46,8 +58,8 @@ def extent(sizes: Sequence[Any], source: Value) -> Value:
             parts.append(_named_size(size, source))
         else:
             raise ShapeError(
-                f"a size is {size!r}; give an int, -1, or a dimension's name (a size that is unknown here has none) "
-                f"({source_line()})"
+                f"a size is {shown(size)}; give an int, -1, or a dimension's name (a size that is unknown here has "
+                f"none) ({source_line()})"
             )
     if all(isinstance(s, (int, np.integer)) for s in sizes):
         return constant(np.array(sizes, np.int64).reshape(len(sizes)))
@@ -59,7 +71,7 @@ def _named_size(name: str, source: Value) -> Value:
         if dim == name:
             return ops.shape(source, start=position, end=position + 1)
     raise ShapeError(
-        f"the size {name!r} is not a dimension of {source.type}; use -1 for it, or one of its dimensions "
+        f"the size {shown(name)} is not a dimension of {source.type}; use -1 for it, or one of its dimensions "
         f"({source_line()})"
     )
 
@@ -67,13 +79,24 @@ def _named_size(name: str, source: Value) -> Value:
 @function
 def reshape(x: Value, *shape: Any) -> Value:
     """The same elements in another shape; one size may be -1, and names of dimensions of `x` stand for their sizes."""
-    sizes = sizes_given(shape)
+    sizes = _without_known_rest(x, sizes_given(shape))
     names = [s for s in sizes if isinstance(s, str)]
     numbers = [int(s) for s in sizes if isinstance(s, (int, np.integer))]
     if len(names) == 1 and len(numbers) + 1 == len(sizes) and -1 not in numbers and 0 not in numbers:
         if count_elements(x.type.shape) == count_elements([*numbers, names[0]]):
             sizes = [-1 if isinstance(s, str) else s for s in sizes]
     return ops.reshape(x, extent(sizes, x), allowzero=0 in numbers)
+
+
+def _without_known_rest(x: Value, sizes: list[Any]) -> list[Any]:
+    """Sizes with a number for -1 where the shapes tell it: beside a size of 0 a run could not."""
+    if not all(isinstance(s, (int, str, np.integer)) for s in sizes) or sizes.count(-1) != 1 or 0 in sizes:
+        return sizes
+    others = [s if isinstance(s, str) else int(s) for s in sizes if s != -1]
+    rest = divide_dims(count_elements(x.type.shape), count_elements(others))
+    if not isinstance(rest, int) or not any(isinstance(s, str) for s in others):
+        return sizes
+    return [rest if s == -1 else s for s in sizes]
 
 
 @function
@@ -117,15 +140,19 @@ def unflatten(x: Value, dim: int, sizes: Sequence[int]) -> Value:
     """`x` with dimension `dim` split into `sizes`, one of which may be -1."""
     axis = axis_of(x, dim)
     before, after = x.type.shape[:axis], x.type.shape[axis + 1 :]
-    if is_static(x.type.shape) and -1 in sizes:
+    sizes = whole_numbers(sizes, "the sizes of unflatten", -1)
+    length = x.type.shape[axis]
+    if isinstance(length, int) and sizes.count(-1) == 1:
         rest = math.prod(s for s in sizes if s != -1)
-        length = x.type.shape[axis]
-        assert isinstance(length, int)
         if rest <= 0 or length % rest:
             raise ShapeError(f"dimension {dim} of {x.type} does not split into {list(sizes)} ({source_line()})")
         sizes = [length // rest if s == -1 else s for s in sizes]
     if all(isinstance(d, int) for d in (*before, *after)):
         return ops.reshape(x, [*before, *sizes, *after], allowzero=-1 not in sizes)
+    if -1 not in sizes and 0 not in (*before, *sizes, *after):
+        dynamic = sum(not isinstance(d, int) for d in (*before, *after))
+        if dynamic == 1:
+            return ops.reshape(x, [d if isinstance(d, int) else -1 for d in (*before, *sizes, *after)])
     parts = [ops.shape(x, start=0, end=axis), constant(np.array(sizes, np.int64)), ops.shape(x, start=axis + 1)]
     return ops.reshape(x, ops.concat(*[p for p in parts if p.type.shape != (0,)], axis=0))
 
@@ -161,6 +188,8 @@ def movedim(x: Value, source: int | Sequence[int], destination: int | Sequence[i
     """`x` with dimensions `source` moved to the places `destination`."""
     origin = [axis_of(x, d) for d in ([source] if isinstance(source, int) else source)]
     places = [axis_of(x, d) for d in ([destination] if isinstance(destination, int) else destination)]
+    if len(set(places)) != len(places) or len(set(origin)) != len(origin) or len(origin) != len(places):
+        raise ShapeError(f"movedim needs as many places as dimensions, each once ({source_line()})")
     rest = iter(i for i in range(len(x.type.shape)) if i not in origin)
     moved = dict(zip(places, origin, strict=True))
     return ops.transpose(x, perm=tuple(moved[i] if i in moved else next(rest) for i in range(len(x.type.shape))))
@@ -205,7 +234,10 @@ def expand(x: Value, *sizes: Any) -> Value:
 def expand_as(x: Value, other: Value) -> Value:
     """`x` repeated to the shape of `other`."""
     result = ops.expand(x, shape_of(other))
-    if is_static(result.type.shape) and result.type.shape != other.type.shape:
+    found, wanted = result.type.shape, other.type.shape
+    if len(found) != len(wanted) or any(
+        a != b and not is_unknown(a) and not is_unknown(b) for a, b in zip(found, wanted, strict=True)
+    ):
         raise ShapeError(f"{x.type} cannot be expanded to the shape of {other.type} ({source_line()})")
     return result
 
@@ -219,7 +251,7 @@ def broadcast_to(x: Value, shape: Sequence[Any]) -> Value:
 @function
 def repeat(x: Value, *repeats: Any) -> Value:
     """`x` laid beside itself; more numbers than dimensions add dimensions in front."""
-    counts = sizes_given(repeats)
+    counts = whole_numbers(sizes_given(repeats), "the numbers of repeats")
     lead = len(counts) - len(x.type.shape)
     if lead < 0:
         raise ShapeError(f"repeat needs a number for each dimension of {x.type}, {counts} came ({source_line()})")
@@ -250,8 +282,8 @@ def split(x: Value, split_size_or_sections: int | Sequence[int], dim: int = 0) -
     """`x` cut along `dim` into parts of one size (the last may be smaller), or of the sizes given."""
     axis = axis_of(x, dim)
     length = x.type.shape[axis]
-    if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
+    if isinstance(split_size_or_sections, (int, np.integer)):
+        size = int(split_size_or_sections)
         if not isinstance(length, int):
             raise ShapeError(
                 f"split needs a known size of dimension {dim} of {x.type}; give the sizes ({source_line()})"
@@ -260,7 +292,7 @@ def split(x: Value, split_size_or_sections: int | Sequence[int], dim: int = 0) -
             raise ShapeError(f"split needs a positive size, {size} came ({source_line()})")
         sizes = [min(size, length - start) for start in range(0, length, size)] or [0]
     else:
-        sizes = list(split_size_or_sections)
+        sizes = whole_numbers(split_size_or_sections, "sizes of parts")
     return _parts(x, sizes, axis)
 
 
@@ -277,6 +309,7 @@ def _parts(x: Value, sizes: list[int], axis: int) -> tuple[Value, ...]:
 def chunk(x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
     """`x` cut along `dim` into at most `chunks` parts of equal size, the last of which may be smaller."""
     length = x.type.shape[axis_of(x, dim)]
+    (chunks,) = whole_numbers([chunks], "chunks", 1)
     if not isinstance(length, int):
         raise ShapeError(f"chunk needs a known size of dimension {dim} of {x.type} ({source_line()})")
     return split(x, max(math.ceil(length / chunks), 1), dim)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError, DTypeError, ShapeError
-from staticgrad.graph import SourceLine, Value, shown, source_line
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
+from staticgrad.graph import SourceLine, Value, source_line
 from staticgrad.ops.registry import literal
 from staticgrad.types import DType
 

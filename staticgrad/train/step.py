@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from staticgrad import ops
 from staticgrad.declare import check_update, leaves
 from staticgrad.differentiate import grad
-from staticgrad.errors import DeclarationError, DTypeError, GradientError
-from staticgrad.graph import Array, Graph, Leaf, Value, shown, source_line, topological
+from staticgrad.errors import DeclarationError, DTypeError, GradientError, shown
+from staticgrad.graph import Array, Graph, Leaf, Value, source_line, topological
 from staticgrad.optimise import optimise
 from staticgrad.train.states import naming
 from staticgrad.train.transformations import GradientTransformation, State, Updates

@@ -10,8 +10,8 @@ from math import inf, log
 from typing import Any, NamedTuple
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError
-from staticgrad.graph import Value, shown, source_line
+from staticgrad.errors import DeclarationError, shown
+from staticgrad.graph import Value, source_line
 from staticgrad.train.schedules import in_graph, number, rate_value
 from staticgrad.train.states import after, counter, moments, naming
 from staticgrad.types import DType
