@@ -89,22 +89,20 @@ class _Writer:
         source = node.source
         if source not in self.sources:
             self.sources[source] = str(source)
-        written = proto.node.add(op_type=operator)
         inputs = ["" if v is None else names[v] for v in node.inputs]
         while inputs and not inputs[-1]:
             inputs.pop()
-        written.input.extend(inputs)
         for value in node.outputs:
             if value not in names:
                 prefix = "" if node.derives_from is None else "grad."
                 names[value] = self._fresh(f"{prefix}{operator}_{source.line}")
-        written.output.extend([names[v] for v in node.outputs])
-        written.name = names[node.outputs[0]]
+        outputs = [names[v] for v in node.outputs]
+        written = proto.node.add(op_type=operator, name=outputs[0], input=inputs, output=outputs)
         given = _given_attributes(written, node, self._schema(operator))
         written.metadata_props.add(key="staticgrad.source", value=self.sources[source])
         types = [None if v is None else v.type.dtype for v in node.inputs[: len(inputs)]]
         results = [v.type.dtype for v in node.outputs]
-        known = (operator, *types, *results, *given.items()) if operator not in _FILLED else None
+        known = (operator, len(types), *types, *results, *given.items()) if operator not in _FILLED else None
         if known is None or known not in self.seen:
             self.seen.add(known)
             self.opset = max(self.opset, lowest_opset(operator, types, results, given))

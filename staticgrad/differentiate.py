@@ -11,7 +11,7 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError, UnsupportedOperatorError, shown
 from staticgrad.graph import Leaf, Node, Value, collection_paused, deriving_from, source_line, topological
 from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative, zeros_like
-from staticgrad.ops.registry import Operator, constant, literal, plain
+from staticgrad.ops.registry import Operator, constant, literal, plain, shared_literal
 from staticgrad.types import TensorType, is_unknown
 
 Cotangents = dict[Value, Value]
@@ -117,6 +117,10 @@ def sum_to(g: Value, x: Value) -> Value:
         how = {"keepdims": True, "noop_with_empty_axes": True}
         return ops.reduce_sum.apply((g, axes), how, (x.type,)).outputs[0]
     repeated = [*range(lead), *(lead + i for i, d in enumerate(narrow) if d == 1 and wide[lead + i] != 1)]
+    if len(repeated) == lead:
+        # Only leading dimensions: the result has the type of x as it is.
+        how = {"keepdims": False, "noop_with_empty_axes": False}
+        return ops.reduce_sum.apply((g, shared_literal(repeated, None)), how, (x.type,)).outputs[0]
     g = ops.reduce_sum(g, repeated, keepdims=not lead)
     return reshape_like(g, x)
 

@@ -228,9 +228,10 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
 
     Named dimensions are taken to be different from 1; what meets an unknown size may turn out to be either.
     """
-    first = shapes[0]
-    if all(s == first for s in shapes[1:]):
-        return first
+    widest = max(shapes, key=len)
+    # The usual cases: equal shapes, and operands that lack the leading dimensions.
+    if all(not s or widest[-len(s) :] == s for s in shapes):
+        return widest
     rank = max(len(s) for s in shapes)
     padded = [(1,) * (rank - len(s)) + s for s in shapes]
     return tuple(_broadcast_dims(column) for column in zip(*padded, strict=True))

@@ -195,7 +195,7 @@ class Operator(Generic[P, R]):
         if self.weak:
             like = next((v.type.dtype for v in inputs if type(v) is Value and v.type.dtype is not DType.bool), None)
             inputs = [plain(v) for v in inputs]
-        return [v if v is None or type(v) is Value else _shared_literal(v, like) for v in inputs]
+        return [v if v is None or type(v) is Value else shared_literal(v, like) for v in inputs]
 
     def __repr__(self) -> str:
         return f"<operator {self.name}>"
@@ -287,7 +287,7 @@ def element_type(dtype: object) -> DType:
         raise DTypeError(f"{error} ({source_line()})") from None
 
 
-def _shared_literal(value: Literal, like: DType | None) -> Value:
+def shared_literal(value: Literal, like: DType | None) -> Value:
     """The literal of a number or list of ints beside a value; equal ones are one node, which nobody can name."""
     kind = type(value)
     if kind is int or kind is bool or (kind is float and (value or math.copysign(1.0, value) > 0)):  # type: ignore[arg-type]
