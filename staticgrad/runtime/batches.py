@@ -16,7 +16,7 @@ Batch = Mapping[str, Any]
 
 def as_batch(batch: object) -> Batch:
     """What came as a batch, which must be a dict of arrays by input name."""
-    if not isinstance(batch, Mapping):
+    if type(batch) is not dict and not isinstance(batch, Mapping):
         raise FeedError(f"a batch is a dict of arrays by input name, {shown(batch)} came ({source_line()})")
     return batch
 
