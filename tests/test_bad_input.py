@@ -189,6 +189,8 @@ def test_data_for_fit_that_does_not_fit() -> None:
         trainer.fit({"x": X, "y": Y[:3]}, batch_size=2)
     with refused(sg.FeedError, "used up after one epoch"):
         trainer.fit(iter([{"x": X, "y": Y}]), epochs=2)
+    with refused(sg.FeedError, "data is a dict of arrays, or batches of those, 5 came"):
+        trainer.fit(5)  # type: ignore[arg-type]
     with refused(sg.FeedError, "no batch"):
         trainer.fit([])
     for wrong in (0, 1.5, True):

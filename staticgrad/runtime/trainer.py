@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -204,7 +204,7 @@ class Trainer:
         samples; `callback(epoch, means)` is called after each.
         """
         check_counts(epochs=epochs)
-        if not isinstance(data, Mapping) and iter(data) is iter(data) and epochs > 1:
+        if isinstance(data, Iterator) and epochs > 1:
             raise FeedError(
                 f"an iterator is used up after one epoch; give a list of batches, or arrays ({source_line()})"
             )
