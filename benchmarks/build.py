@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from staticgrad.declare import leaves_behind
 from staticgrad.exporters import to_model
 
 import staticgrad as sg
@@ -75,11 +76,7 @@ def measure(make: Callable[[int], Loss], size: int) -> tuple[int, dict[str, floa
 
 def loss_input(loss: sg.Value) -> sg.Value:
     """The declared input that a loss depends on."""
-    from staticgrad.declare import leaves
-    from staticgrad.graph import topological
-
-    found = leaves(v for node in topological([loss]) for v in node.outputs)
-    return next(leaf.outputs[0] for leaf in found if leaf.kind == "input")
+    return next(leaf.outputs[0] for leaf in leaves_behind([loss]) if leaf.kind == "input")
 
 
 def main() -> None:

@@ -14,32 +14,35 @@ from staticgrad.graph import Array, Graph
 from staticgrad.types import TensorType, is_unknown
 
 from .files import write_bytes, write_folder, write_model
-from .model import to_model, value_info, write_tensor
+from .model import empty_model, to_model, value_info, write_tensor
 from .opset import FLOOR, stamp
 from .tensors import write_tensors
 
 FORMAT = "1"
 
 
-def metadata_of(kind: str, state: Mapping[str, str]) -> dict[str, str]:
+def following(state: Iterable[str]) -> dict[str, str]:
+    """Every state input with the output that holds its next value."""
+    return {name: f"{name}.next" for name in state}
+
+
+def metadata_of(kind: str, state: Iterable[str] = ()) -> dict[str, str]:
     """The keys by which a reader knows the model: its kind, the format, and which output feeds which input."""
     return {
         "staticgrad.kind": kind,
         "staticgrad.version": FORMAT,
-        "staticgrad.state": json.dumps(dict(state), separators=(",", ":")),
+        "staticgrad.state": json.dumps(following(state), separators=(",", ":")),
     }
 
 
-def step_model(graph: Graph, state: Iterable[str], kind: str = "train_step") -> onnx.ModelProto:
+def step_model(graph: Graph, state: Iterable[str]) -> onnx.ModelProto:
     """The model of a step whose outputs `S.next` follow on the inputs `S` of `state`."""
-    return to_model(graph, metadata_of(kind, {name: f"{name}.next" for name in state}))
+    return to_model(graph, metadata_of("train_step", state))
 
 
 def init_model(state: Mapping[str, Array], types: Mapping[str, TensorType]) -> onnx.ModelProto:
     """A model without inputs whose outputs are the initial state."""
-    model = onnx.ModelProto(producer_name="staticgrad")
-    for key, value in metadata_of("init", {}).items():
-        model.metadata_props.add(key=key, value=value)
+    model = empty_model(metadata_of("init"))
     graph = model.graph
     graph.name = "init"
     for name, array in state.items():
@@ -63,12 +66,11 @@ def write_bundle(
     parameters: Iterable[str],
 ) -> None:
     """Write the models, `manifest.json` and `state.safetensors` into `folder`, which is made if it is not there."""
-    following = {name: f"{name}.next" for name in state}
     types = {name: step.inputs[name].type for name in state}
     models = {"init": init_model(state, types), "train_step": step_model(step, state)}
-    models["eval"] = to_model(evaluate, metadata_of("eval", {}))
+    models["eval"] = to_model(evaluate, metadata_of("eval"))
     if predict is not None:
-        models["predict"] = to_model(predict, metadata_of("predict", {}))
+        models["predict"] = to_model(predict, metadata_of("predict"))
     graphs = {"train_step": step, "eval": evaluate, "predict": predict}
     files: dict[str, Any] = {"init": {"file": "init.onnx", "inputs": [], "outputs": _described(types)}}
     for name, graph in graphs.items():
@@ -81,7 +83,7 @@ def write_bundle(
     manifest = {
         "format": FORMAT,
         "models": files,
-        "state": following,
+        "state": following(state),
         "parameters": list(parameters),
         "loss": "loss",
         "metrics": list(metrics),

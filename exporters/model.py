@@ -32,12 +32,17 @@ def to_model(
     be fed. `metadata` goes into `metadata_props`.
     """
     with collection_paused():
-        model = onnx.ModelProto(producer_name="staticgrad")
-        # A model that says what it is: {} gives a plain one, without the library's own keys.
-        for key, value in (metadata or {}).items():
-            model.metadata_props.add(key=key, value=value)
+        model = empty_model(metadata or {})
         stamp(model, _Writer(graph, initial or {}, defaults or {}).write(model.graph))
         return model
+
+
+def empty_model(metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """A model without a graph."""
+    model = onnx.ModelProto(producer_name="staticgrad")
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    return model
 
 
 class _Writer:
@@ -110,14 +115,7 @@ class _Writer:
     def _schema(self, operator: str) -> Attributes:
         if operator not in self.schemas:
             schema = onnx.defs.get_schema(operator, DIALECT)
-            self.schemas[operator] = {
-                k: (
-                    a.type,
-                    onnx.helper.get_attribute_value(a.default_value) if a.default_value.name else None,
-                    a.required,
-                )
-                for k, a in schema.attributes.items()
-            }
+            self.schemas[operator] = {k: (a.type, _default(a), a.required) for k, a in schema.attributes.items()}
         return self.schemas[operator]
 
     def _fresh(self, stem: str) -> str:
@@ -130,6 +128,14 @@ class _Writer:
                 return name
 
 
+def _default(attribute: Any) -> Any:
+    """The default of an attribute of a schema; None where it has none."""
+    if not attribute.default_value.name:
+        return None
+    value = onnx.helper.get_attribute_value(attribute.default_value)
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -> Mapping[str, Any]:
     """Write the attributes that are not at their defaults; returns them."""
     given: dict[str, Any] = {}
@@ -137,8 +143,6 @@ def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -
         if value is None:
             continue
         kind, default, required = schema[key]
-        if kind is _KINDS.STRING and isinstance(default, bytes):
-            default = default.decode()
         if not required and default is not None and not isinstance(value, np.ndarray) and value == default:
             continue
         given[key] = value

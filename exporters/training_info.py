@@ -19,7 +19,7 @@ def to_training_info(step: Graph, inference: Graph, state: Mapping[str, Array]) 
     The algorithm's `update_binding` says which of its outputs replaces which initializer; state of the optimizer alone
     is an initializer of the algorithm (ONNX IR specification, "Training Related Information").
     """
-    model = to_model(inference, metadata_of("training_info", {}), state)
+    model = to_model(inference, metadata_of("training_info"), state)
     training = model.training_info.add()
     algorithm = to_model(step)
     training.algorithm.CopyFrom(algorithm.graph)

@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 
 from staticgrad.runtime.device import cuda_missing
-from staticgrad.types import dtype_from_onnx
+from staticgrad.types import TensorType, dtype_from_onnx
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,8 +49,8 @@ def _show(path: Path) -> int:
 
 def _type(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
-    dims = ",".join(str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim)
-    return f"{dtype_from_onnx(tensor.elem_type).short}[{dims}]"
+    dims = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim)
+    return str(TensorType(dtype_from_onnx(tensor.elem_type), dims))
 
 
 def _devices() -> int:

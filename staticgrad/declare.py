@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Array, Leaf, Value, source_line
+from staticgrad.graph import Array, Leaf, Value, source_line, topological
 from staticgrad.ops.registry import Literal, element_type, literal
 from staticgrad.types import TensorType, as_dtype, declared_shape
 
@@ -99,6 +99,11 @@ def leaves(values: Iterable[Value]) -> list[Leaf]:
                 f"{leaf.source}; give one another name"
             )
     return list(names.values())
+
+
+def leaves_behind(values: Iterable[Value], derivative: bool = False) -> list[Leaf]:
+    """The leaves that `values` depend on, see `leaves`; with `derivative` also by a replaced derivative only."""
+    return leaves(v for node in topological(values, derivative=derivative) for v in node.outputs)
 
 
 def check_update(state: object, value: object) -> None:

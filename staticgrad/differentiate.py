@@ -189,6 +189,17 @@ def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
     return results[0] if alone else results
 
 
+def check_scalar(loss: object, remedy: str = "") -> None:
+    """Refuse what is no Value of rank 0 as a loss; `remedy` says what else there is to do."""
+    if not isinstance(loss, Value):
+        raise DeclarationError(f"the loss must be a Value, {shown(loss)} came ({source_line()})")
+    if loss.type.shape != ():
+        raise GradientError(
+            f"the loss must be one number, its shape is {list(loss.shape)}; reduce it with .sum() or .mean(){remedy}; "
+            f"loss declared at {loss.source} ({source_line()})"
+        )
+
+
 def grad(loss: Value, wrt: Any, unused: str = "error") -> Any:
     """The gradients of a scalar `loss` by `wrt`, as Values of the types of `wrt`.
 
@@ -197,16 +208,10 @@ def grad(loss: Value, wrt: Any, unused: str = "error") -> Any:
     """
     if unused not in ("error", "zero", "none"):
         raise DeclarationError(f"unused={shown(unused)} is not one of 'error', 'zero', 'none' ({source_line()})")
-    if not isinstance(loss, Value):
-        raise DeclarationError(f"the loss must be a Value, {shown(loss)} came ({source_line()})")
+    check_scalar(loss, ", or use sg.vjp")
     values, alone = _aligned(wrt, "wrt")
     _float_only([loss], "loss")
     _float_only(values, "wrt")
-    if loss.type.shape != ():
-        raise GradientError(
-            f"the loss must be one number, its shape is {list(loss.shape)}; reduce it with .sum() or .mean(), or use "
-            f"sg.vjp; loss declared at {loss.source} ({source_line()})"
-        )
     one = constant(np.ones((), loss.type.dtype.numpy))
     found = _pulled_back([loss], values, [one])
     reached: set[Value] = set()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
+from numpy.typing import NDArray
 
 from staticgrad.errors import DTypeError, ShapeError, shown
 
@@ -92,6 +93,19 @@ def dtype_from_onnx(code: int) -> DType:
     if code not in _BY_ONNX:
         raise DTypeError(f"ONNX element type {code} is not supported; one of {', '.join(DType)} is expected")
     return _BY_ONNX[code]
+
+
+def narrowed(array: NDArray[Any], dtype: DType) -> NDArray[Any] | None:
+    """The array in another element type; None where one of its numbers has no place there."""
+    if dtype.is_integer and array.size and array.dtype.kind in "iu":
+        limits = np.iinfo(dtype.numpy)
+        if array.min() < limits.min or array.max() > limits.max:
+            return None
+    with np.errstate(over="ignore"):
+        narrow: NDArray[Any] = array.astype(dtype.numpy)
+    if dtype.is_float and (np.isinf(narrow.astype(np.float64)) & np.isfinite(array.astype(np.float64))).any():
+        return None
+    return narrow
 
 
 class TensorType(NamedTuple):

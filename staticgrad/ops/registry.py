@@ -15,7 +15,7 @@ import onnx
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, StaticgradError, shown
 from staticgrad.graph import Array, Content, Node, Pullback, SourceLine, Value, source_line
 from staticgrad.methods import OPERATORS
-from staticgrad.types import Dim, DType, TensorType, as_dtype
+from staticgrad.types import Dim, DType, TensorType, as_dtype, narrowed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -260,17 +260,11 @@ def literal(value: Literal, like: DType | None = None) -> Value:
         weak = {"b": DType.bool, "i": DType.int64, "u": DType.int64, "f": DType.float32}[array.dtype.kind]
         if like is not None and (like.is_float or (like.is_integer and not weak.is_float)):
             weak = like
-        if weak.is_integer and array.size and array.dtype.kind in "iu":
-            limits = np.iinfo(weak.numpy)
-            if array.min() < limits.min or array.max() > limits.max:
-                raise DTypeError(f"{shown(value)} does not fit into {weak} ({source_line()})")
-        given = array
-        with np.errstate(over="ignore"):
-            array = array.astype(weak.numpy)
-        if weak.is_float and (np.isinf(array.astype(np.float64)) & np.isfinite(given.astype(np.float64))).any():
-            raise DTypeError(
-                f"{shown(value)} does not fit into {weak}; write inf, or cast the tensor ({source_line()})"
-            )
+        narrow = narrowed(array, weak)
+        if narrow is None:
+            remedy = "; write inf, or cast the tensor" if weak.is_float else ""
+            raise DTypeError(f"{shown(value)} does not fit into {weak}{remedy} ({source_line()})")
+        array = narrow
     return constant(array)
 
 

@@ -30,7 +30,7 @@ def check_counts(**counts: object) -> None:
 
 def count_samples(batch: Batch, feeds: Feeds) -> int:
     """The number of samples in a batch: the first size of an input with a sample in every row (1 without such)."""
-    return next((len(batch[name]) for name in feeds.sampled() if name in batch and np.ndim(batch[name]) > 0), 1)
+    return next((len(batch[name]) for name in feeds.sampled if name in batch and np.ndim(batch[name]) > 0), 1)
 
 
 def batches_of(
@@ -52,7 +52,7 @@ def batches_of(
     elif random is None:
         yield data
         return
-    rows = feeds.sampled()
+    rows = feeds.sampled
     arrays = {name: feeds.numpy(name, array) for name, array in data.items()}
     counts = {name: len(array) for name, array in arrays.items() if name in rows and array.ndim}
     if len(set(counts.values())) > 1:

@@ -18,7 +18,7 @@ from onnx import helper
 
 from staticgrad.errors import DeviceError
 from staticgrad.graph import Array, source_line
-from staticgrad.types import DType, as_dtype
+from staticgrad.types import DType
 
 
 class Device(NamedTuple):
@@ -31,13 +31,16 @@ class Device(NamedTuple):
         return self.kind if self.number == 0 else f"{self.kind}:{self.number}"
 
 
+CPU = Device("cpu", 0)
+
+
 def resolve_device(device: str) -> Device:
     """The device of a name: "cpu", "cuda", "cuda:1", or "auto" for CUDA where onnxruntime offers it and it answers.
 
     DeviceError says what is missing where "cuda" is asked for and cannot be had; nothing falls back in silence.
     """
     if device == "auto":
-        return Device("cuda", 0) if cuda_missing(0) is None else Device("cpu", 0)
+        return Device("cuda", 0) if cuda_missing(0) is None else CPU
     kind, _, index = str(device).partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
         raise DeviceError(f"no device {device!r}; 'auto', 'cpu', 'cuda' or 'cuda:1' is expected ({source_line()})")
@@ -138,13 +141,17 @@ def _copied(value: Any, device: Device, to: Device) -> Any:
     return binding.get_outputs()[0]
 
 
+def bfloat16_value(array: Array) -> Any:
+    """An OrtValue that refers to the memory of a bfloat16 array: its bits, with the type beside them."""
+    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), DType.bfloat16.onnx)
+
+
 def to_device(array: Array, device: Device) -> Any:
     """An OrtValue on `device` with a copy of the array."""
     array = np.array(array, order="C")
     if array.dtype == ml_dtypes.bfloat16:
-        value = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), DType.bfloat16.onnx)
-        # The CPU value refers to the array's memory, so one that stays is made by a copy too.
-        return _copied(value, Device("cpu", 0), device)
+        # That value refers to the array's memory, so one that stays on the CPU is made by a copy too.
+        return _copied(bfloat16_value(array), CPU, device)
     value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype.type, device.kind, device.number)
     if array.size:
         value.update_inplace(array)
@@ -156,7 +163,7 @@ def to_numpy(value: Any) -> Array:
     if value.element_type() != DType.bfloat16.onnx:
         return np.array(value.numpy())
     if value.device_name() != "cpu":
-        value = _copied(value, Device(value.device_name(), 0), Device("cpu", 0))
+        value = _copied(value, Device(value.device_name(), 0), CPU)
     shape = value.shape()
     count = int(np.prod(shape))
     numbers = (ctypes.c_uint16 * count).from_address(value.data_ptr()) if count else ()
@@ -167,4 +174,12 @@ def to_numpy(value: Any) -> Array:
 
 def empty_on(device: Device, dtype: DType, shape: tuple[int, ...]) -> Any:
     """An OrtValue on `device` with room for a tensor."""
-    return to_device(np.zeros(shape, as_dtype(dtype).numpy), device)
+    return to_device(np.zeros(shape, dtype.numpy), device)
+
+
+def bind_feed(binding: Any, name: str, array: Any) -> None:
+    """Bind an array, or a tensor on a device, without a copy."""
+    if isinstance(array, np.ndarray):
+        binding.bind_cpu_input(name, array)
+    else:
+        binding.bind_ortvalue_input(name, array)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from staticgrad.errors import FeedError, SymbolicValueError, shown
+from staticgrad.errors import DTypeError, FeedError, SymbolicValueError, shown
 from staticgrad.graph import Array, Graph, Value, source_line
-from staticgrad.runtime.device import to_numpy
-from staticgrad.types import Dim, DType, TensorType, as_dtype, evaluate_dim, is_unknown
+from staticgrad.runtime.device import bfloat16_value, to_numpy
+from staticgrad.types import Dim, DType, TensorType, as_dtype, dtype_from_onnx, evaluate_dim, is_unknown, narrowed
 
 _CPU = 1  # of DLPack's device types
 
@@ -29,6 +29,9 @@ class Feeds:
         self._plain = [(name, type.dtype.numpy, type.dtype is DType.bfloat16) for name, type in self.types.items()]
         self._fitting: set[tuple[tuple[int, ...], ...]] = set()
         self._least = _least_sizes(graph)
+        dynamic = [name for name, type in self.types.items() if type.shape and isinstance(type.shape[0], str)]
+        self.sampled = dynamic or [name for name, type in self.types.items() if type.shape]
+        """The inputs with a sample in every row: those whose first size is dynamic, or all of rank 1 and more."""
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Arrays by name, each of the declared type and contiguous; FeedError names what does not fit."""
@@ -97,11 +100,6 @@ class Feeds:
         converted = self._from_python(name, given, self.types[name])
         return converted if isinstance(converted, np.ndarray) else to_numpy(converted)
 
-    def sampled(self) -> list[str]:
-        """The inputs with a sample in every row: those whose first size is dynamic, or all of rank 1 and more."""
-        dynamic = [name for name, type in self.types.items() if type.shape and isinstance(type.shape[0], str)]
-        return dynamic or [name for name, type in self.types.items() if type.shape]
-
     def _converted(self, name: str, given: Any) -> Any:
         expected = self.types[name]
         if isinstance(given, Value):
@@ -126,8 +124,7 @@ class Feeds:
             if not array.flags.c_contiguous:
                 array = np.ascontiguousarray(array)
             if dtype is DType.bfloat16:
-                # numpy has no such type of its own; onnxruntime takes its bits with the type beside them.
-                return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), dtype.onnx)
+                return bfloat16_value(array)
         return array
 
     def _from_python(self, name: str, given: Any, expected: TensorType) -> Array:
@@ -142,16 +139,8 @@ class Feeds:
         kind = "f" if expected.dtype.is_float else "i" if expected.dtype.is_integer else "b"
         if array.dtype.kind not in order or order.index(array.dtype.kind) > order.index(kind):
             raise FeedError(f"input {name!r} is {expected}, {shown(given)} came, which does not fit ({source_line()})")
-        if array.size and array.dtype.kind == "i" and expected.dtype.is_integer:
-            limits = np.iinfo(expected.dtype.numpy)
-            if array.min() < limits.min or array.max() > limits.max:
-                raise FeedError(
-                    f"input {name!r} is {expected}, {shown(given)} came, which does not fit into {expected.dtype} "
-                    f"({source_line()})"
-                )
-        with np.errstate(over="ignore"):
-            narrow = array.astype(expected.dtype.numpy)
-        if expected.dtype.is_float and (np.isinf(narrow) & ~np.isinf(array)).any():
+        narrow = narrowed(array, expected.dtype)
+        if narrow is None:
             raise FeedError(
                 f"input {name!r} is {expected}, {shown(given)} came, which does not fit into {expected.dtype} "
                 f"({source_line()})"
@@ -229,17 +218,8 @@ def _shape(array: Any) -> tuple[int, ...]:
 
 
 def _dtype(array: Any) -> DType | None:
-    if isinstance(array, onnxruntime.OrtValue):
-        return next((d for d in DType if d.onnx == array.element_type()), None)
     try:
-        return as_dtype(array.dtype)
-    except TypeError:
+        ort = isinstance(array, onnxruntime.OrtValue)
+        return dtype_from_onnx(array.element_type()) if ort else as_dtype(array.dtype)
+    except DTypeError:
         return None
-
-
-def bind_feed(binding: Any, name: str, array: Any) -> None:
-    """Bind an array, or a tensor on a device, without a copy."""
-    if isinstance(array, np.ndarray):
-        binding.bind_cpu_input(name, array)
-    else:
-        binding.bind_ortvalue_input(name, array)

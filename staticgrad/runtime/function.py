@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import onnx
 
-from staticgrad.declare import check_update, leaves
+from staticgrad.declare import check_update, leaves_behind
 from staticgrad.errors import DeclarationError, shown
-from staticgrad.graph import Array, Graph, Leaf, Value, source_line, topological
+from staticgrad.graph import Array, Graph, Leaf, Value, source_line
 from staticgrad.optimise import optimise
-from staticgrad.runtime.device import resolve_device, to_device, to_numpy
-from staticgrad.runtime.feeds import Feeds, bind_feed
+from staticgrad.runtime.device import CPU, resolve_device, to_device, to_numpy
+from staticgrad.runtime.feeds import Feeds
 from staticgrad.runtime.session import Session, SessionSettings
 
 if TYPE_CHECKING:
@@ -52,12 +52,14 @@ class Function:
         self._feeds = Feeds({n: v for n, v in graph.inputs.items() if n not in state}, graph)
         self._lock = Lock()
         self._results = [name for name in graph.outputs if name.removesuffix(".next") not in updated]
+        # Results are wanted as arrays, next states where the next call needs them.
+        self._places = {name: CPU if name in self._results else self._device for name in graph.outputs}
 
     def model(self) -> onnx.ModelProto:
         """The ONNX model: parameters and states are initializers; those that are updated are inputs with a default."""
         fixed = {name: array for name, array in self._initial.items() if name not in self._updated}
         defaults = {name: self._initial[name] for name in self._updated}
-        metadata = exporters.metadata_of("function", {name: f"{name}.next" for name in self._updated})
+        metadata = exporters.metadata_of("function", self._updated)
         return exporters.to_model(self.graph, metadata, fixed, defaults)
 
     def export(self, path: str | os.PathLike[str]) -> None:
@@ -66,17 +68,8 @@ class Function:
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         given = self._feeds.check(self._feeds.positional(arrays, named))
-        binding = self._session.onnxruntime.io_binding()
-        for name, array in given.items():
-            bind_feed(binding, name, array)
-        for name in self.graph.outputs:
-            kept = name not in self._results
-            binding.bind_output(name, self._device.kind if kept else "cpu", self._device.number if kept else 0)
         with self._lock:
-            for name, value in self._state.items():
-                binding.bind_ortvalue_input(name, value)
-            self._session.run(binding)
-            found = dict(zip(self.graph.outputs, binding.get_outputs(), strict=True))
+            found = self._session.call(given, self._state, self._places)
             self._state = {name: found[f"{name}.next"] for name in self._updated}
         results = {name: to_numpy(found[name]) for name in self._results}
         if self._form == "dict":
@@ -114,7 +107,7 @@ def function(
     following = dict(updates or {})
     for state, value in following.items():
         check_update(state, value)
-    reached = leaves(v for n in topological([*results, *following.values(), *following]) for v in n.outputs)
+    reached = leaves_behind([*results, *following.values(), *following])
     needed = {leaf.name: leaf for leaf in reached if leaf.kind == "input"}
     if inputs is None:
         arguments = needed

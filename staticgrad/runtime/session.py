@@ -13,7 +13,7 @@ import onnxruntime
 
 from staticgrad.errors import DeclarationError, DeviceError, RunError
 from staticgrad.graph import source_line
-from staticgrad.runtime.device import Device, providers_of
+from staticgrad.runtime.device import Device, bind_feed, providers_of
 
 _LEVELS = {
     "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -95,6 +95,18 @@ class Session:
             said = " ".join(text.rpartition("Status Message:")[2].split())
             # The text holds no line of the user's: the declaration above does.
             raise RunError(f"{where or 'the model'} stopped on {self.device}: {said} ({source_line()})") from error
+
+    def call(self, feeds: Mapping[str, Any], state: Mapping[str, Any], places: Mapping[str, Device]) -> dict[str, Any]:
+        """The outputs named in `places`, each on its device, for arrays that are fed and state on the device."""
+        binding = self.onnxruntime.io_binding()
+        for name, array in feeds.items():
+            bind_feed(binding, name, array)
+        for name, value in state.items():
+            binding.bind_ortvalue_input(name, value)
+        for name, device in places.items():
+            binding.bind_output(name, device.kind, device.number)
+        self.run(binding)
+        return dict(zip(places, binding.get_outputs(), strict=True))
 
     def _refusal(self, text: str) -> str:
         where = self._node_in(text)

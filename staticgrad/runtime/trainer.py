@@ -14,8 +14,8 @@ from staticgrad.errors import CheckpointError, DeclarationError, FeedError, NotF
 from staticgrad.graph import Array, Graph, source_line
 from staticgrad.runtime import checkpoint
 from staticgrad.runtime.batches import Batch, as_batch, batches_of, check_counts, count_samples
-from staticgrad.runtime.device import Device, empty_on, resolve_device, to_device, to_numpy
-from staticgrad.runtime.feeds import Feeds, bind_feed
+from staticgrad.runtime.device import Device, bind_feed, empty_on, resolve_device, to_device, to_numpy
+from staticgrad.runtime.feeds import Feeds
 from staticgrad.runtime.finite import first_not_finite, with_finite_flags
 from staticgrad.runtime.session import Session, SessionSettings
 from staticgrad.train.step import TrainStep
@@ -104,7 +104,6 @@ class Trainer:
         self._session = Session(exporters.step_model(graph, step.state), self._device, self._settings)
         self._feeds = Feeds({name: step.graph.inputs[name] for name in step.feeds}, step.graph)
         self._results = ["loss", *step.metrics]
-        self._results_types = {name: step.graph.outputs[name].type for name in self._results}
         # A state that its step does not change needs no second buffer, nor a copy.
         outputs, inputs = step.graph.outputs, step.graph.inputs
         self._changing = [name for name in step.state if outputs[f"{name}.next"] is not inputs[name]]
@@ -144,9 +143,10 @@ class Trainer:
             self._bindings.append(binding)
         self._current = 0
         # On the CPU, results of fixed size land in one array each, and are copied from there.
+        types = {name: self._step.graph.outputs[name].type for name in self._results}
         self._landing = {
             name: np.empty([int(d) for d in type.shape], type.dtype.numpy)
-            for name, type in self._results_types.items()
+            for name, type in types.items()
             if self._device.kind == "cpu" and is_static(type.shape) and type.dtype is not DType.bfloat16
         }
         for binding in self._bindings:
@@ -279,7 +279,7 @@ class Trainer:
         """Write the predictions as an ordinary ONNX model with the present state as initializers."""
         graph = self._predictions()
         baked = {name: array for name, array in self.state().items() if name in graph.inputs}
-        exporters.write_model(exporters.to_model(graph, exporters.metadata_of("inference", {}), baked), path)
+        exporters.write_model(exporters.to_model(graph, exporters.metadata_of("inference"), baked), path)
 
 
 class _Pass:
@@ -287,22 +287,16 @@ class _Pass:
 
     def __init__(self, graph: Graph, state: set[str], device: Device, settings: SessionSettings) -> None:
         self.graph = graph
-        self.device = device
+        self.places = dict.fromkeys(graph.outputs, device)
         self.session = Session(exporters.to_model(graph), device, settings)
         self.state = [name for name in graph.inputs if name in state]
         self.feeds = Feeds({name: value for name, value in graph.inputs.items() if name not in state}, graph)
 
     def __call__(self, batch: Batch, trainer: Trainer) -> dict[str, Any]:
-        binding = self.session.onnxruntime.io_binding()
-        for name, array in self.feeds.check({n: a for n, a in batch.items() if n in self.feeds.types}).items():
-            bind_feed(binding, name, array)
-        for name in self.graph.outputs:
-            binding.bind_output(name, self.device.kind, self.device.number)
+        given = self.feeds.check({name: array for name, array in batch.items() if name in self.feeds.types})
         with trainer._lock:
-            for name in self.state:
-                binding.bind_ortvalue_input(name, trainer._buffers[trainer._current][name])
-            self.session.run(binding)
-        return dict(zip(self.graph.outputs, binding.get_outputs(), strict=True))
+            state = trainer._buffers[trainer._current]
+            return self.session.call(given, {name: state[name] for name in self.state}, self.places)
 
     def check_rows(self) -> None:
         """Whether every output has a row for each sample, so that those of several batches can be joined."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from staticgrad import ops
-from staticgrad.declare import check_update, leaves
-from staticgrad.differentiate import grad
+from staticgrad.declare import check_update, leaves, leaves_behind
+from staticgrad.differentiate import check_scalar, grad
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, shown
 from staticgrad.graph import Array, Graph, Leaf, Value, source_line, topological
+from staticgrad.ops.kinds import is_half
 from staticgrad.optimise import optimise
 from staticgrad.train.states import naming
 from staticgrad.train.transformations import GradientTransformation, State, Updates
@@ -78,7 +79,7 @@ def train_step(
     `params` defaults to every parameter with `requires_grad` that the loss depends on. `metrics` are further outputs,
     `predictions` the outputs of the inference model, `updates` next values of states that no optimizer handles.
     """
-    _check_loss(loss)
+    check_scalar(loss)
     if not isinstance(optimizer, GradientTransformation):
         raise DeclarationError(f"the optimizer must come from sg.optim, {shown(optimizer)} came ({source_line()})")
     reported = _named(metrics, "metric")
@@ -99,10 +100,10 @@ def train_step(
         following[state] = value
 
     results = [loss, *reported.values(), *following.values()]
-    reached = leaves(v for node in topological([*results, *predicted.values(), *following]) for v in node.outputs)
+    reached = leaves_behind([*results, *predicted.values(), *following])
     inputs = [leaf for leaf in reached if leaf.kind == "input"]
     kept = [leaf for leaf in reached if leaf.kind != "input"]
-    needed = {node for node in topological(results)}
+    needed = set(topological(results))
     feeds = {leaf.name: leaf.outputs[0] for leaf in inputs if leaf in needed}
     state_inputs = {leaf.name: leaf.outputs[0] for leaf in kept}
     _check_names(feeds, state_inputs, reported, predicted)
@@ -149,7 +150,7 @@ def _update(
 
 
 def _widened(x: Value) -> Value:
-    return _cast(x, DType.float32) if x.type.dtype in (DType.float16, DType.bfloat16) else x
+    return _cast(x, DType.float32) if is_half(x.type.dtype) else x
 
 
 def _cast(x: Value, dtype: DType) -> Value:
@@ -175,14 +176,14 @@ def _pairs(state: State, following: State) -> Iterator[tuple[Value, Value]]:
 
 def _check_changes(changes: Any, params: Mapping[str, Value]) -> None:
     if not isinstance(changes, Mapping) or changes.keys() != params.keys():
-        given = ", ".join(map(str, changes)) if isinstance(changes, Mapping) else f"{shown(changes)}"
+        given = ", ".join(map(str, changes)) if isinstance(changes, Mapping) else shown(changes)
         raise DeclarationError(
             f"an optimizer must give one update for each of {', '.join(params)}; it gave {given} ({source_line()})"
         )
     for name, p in params.items():
         change = changes[name]
         if not isinstance(change, Value) or change.type != p.type:
-            came = change.type if isinstance(change, Value) else f"{shown(change)}"
+            came = change.type if isinstance(change, Value) else shown(change)
             raise DeclarationError(f"the update of {name!r} must be {p.type}, {came} came ({source_line()})")
 
 
@@ -197,24 +198,14 @@ def _both(updates: Mapping[Value, Value] | None) -> list[Value]:
 
 def _subgraph(name: str, outputs: Mapping[str, Value]) -> Graph:
     """The graph of some outputs: inputs that are fed first, then the states they need."""
-    reached = leaves(v for node in topological(outputs.values()) for v in node.outputs)
+    reached = leaves_behind(outputs.values())
     ordered = sorted(reached, key=lambda leaf: leaf.kind != "input")
     return optimise(Graph(name, {leaf.name: leaf.outputs[0] for leaf in ordered}, outputs))
 
 
-def _check_loss(loss: Any) -> None:
-    if not isinstance(loss, Value):
-        raise DeclarationError(f"the loss must be a Value, {shown(loss)} came ({source_line()})")
-    if loss.type.shape != ():
-        raise GradientError(
-            f"the loss must be one number, its shape is {list(loss.shape)}; reduce it with .sum() or .mean(); loss "
-            f"declared at {loss.source} ({source_line()})"
-        )
-
-
 def _parameters(loss: Value, params: Iterable[Value] | None) -> dict[str, Value]:
     if params is None:
-        reached = leaves(v for node in topological([loss], derivative=True) for v in node.outputs)
+        reached = leaves_behind([loss], derivative=True)
         found = [leaf.outputs[0] for leaf in reached if leaf.kind == "parameter" and leaf.requires_grad]
         if not found:
             raise GradientError(f"the loss depends on no parameter with requires_grad=True ({source_line()})")
