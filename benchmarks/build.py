@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from staticgrad.declare import leaves_behind
 from staticgrad.exporters import to_model
 
 import staticgrad as sg
+from staticgrad.declare import leaves_behind
 
 Loss = tuple[sg.Value, list[sg.Value]]
 
