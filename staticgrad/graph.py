@@ -90,6 +90,13 @@ class Pullback(NamedTuple):
     rule: Callable[[Value], Iterable[Value | None]]
 
 
+class Training(NamedTuple):
+    """What makes a value one of training: what stands in its place in inference, and the states that it moves on."""
+
+    inference: Value
+    updates: tuple[tuple[Value, Value], ...]
+
+
 class OperatorEntry(Protocol):
     """What a graph needs to know of an operator."""
 
@@ -107,7 +114,7 @@ class Node:
     this node was made, or None.
     """
 
-    __slots__ = ("attributes", "derives_from", "inputs", "op", "outputs", "pullback", "source")
+    __slots__ = ("attributes", "derives_from", "inputs", "op", "outputs", "pullback", "source", "training")
 
     def __init__(
         self,
@@ -118,11 +125,13 @@ class Node:
         source: SourceLine | None = None,
         pullback: Pullback | None = None,
         derives_from: Node | None = None,
+        training: Training | None = None,
     ) -> None:
         self.op = op
         self.inputs = inputs
         self.attributes = attributes
         self.pullback = pullback
+        self.training = training
         if source is None:
             origin = _origin.get()
             derives_from, source = (None, source_line()) if origin is None else origin

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_eager_functions import ROWS, Row, arrays, cotangent, identify, is_float, pulled
+from function_rows import ROWS
+from function_rows.row import Row
+from test_eager_functions import arrays, cotangent, identify, is_float, pulled
 
 from staticgrad import eager
 

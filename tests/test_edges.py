@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from evaluation import Evaluator, run, slope
-from test_eager_functions import X
+from function_rows.elementary import X
 
 import staticgrad as sg
 from staticgrad.graph import topological

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import test_eager_functions as eager_rows
 from evaluation import Array, Evaluator, run
-from test_eager_functions import MASK, ROWS, Row, cotangent, draw, identify
+from function_rows import ROWS
+from function_rows.elementary import MASK
+from function_rows.row import Row, draw
+from test_eager_functions import cotangent, identify
 
 import staticgrad as sg
 from staticgrad import eager

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from evaluation import Evaluator, run
-from test_eager_functions import X, cotangent, draw
+from function_rows.elementary import X
+from function_rows.row import draw
+from test_eager_functions import cotangent
 
 import staticgrad as sg
 from staticgrad.errors import StaticgradError

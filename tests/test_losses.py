@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from evaluation import Evaluator, run
-from test_eager_functions import CLASSES, DISTRIBUTION, IMAGE_CLASSES, X, draw
+from function_rows.elementary import CLASSES, DISTRIBUTION, IMAGE_CLASSES, X
+from function_rows.row import draw
 
 import staticgrad as sg
 

@@ -11,7 +11,7 @@ import onnx
 import onnx.reference
 import pytest
 from evaluation import PYTHON_OPERATORS, Evaluator
-from operator_table import NOT_YET, ROWS, Array, Fixed, Row
+from operator_rows import NOT_YET, ROWS, Array, Fixed, Row
 from staticgrad.exporters.model import to_model
 
 import staticgrad as sg

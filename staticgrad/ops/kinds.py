@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Content, Pullback, Value, constant_of, source_line
+from staticgrad.graph import Content, Node, Pullback, Training, Value, constant_of, source_line
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.registry import constant, literal, require
 from staticgrad.types import (
@@ -189,6 +189,13 @@ def without_derivative(x: Value) -> Value:
     """`x`, through which no derivative flows."""
     result: Value = OPERATORS["Identity"].apply((x,), pullback=Pullback((), lambda g: ())).outputs[0]
     return result
+
+
+def in_training(y: Value, inference: Value, updates: Iterable[tuple[Value, Value]] = ()) -> Value:
+    """`y`, in whose place evaluation and prediction see `inference`; a training step moves states on by `updates`."""
+    entry = OPERATORS["Identity"]
+    node = Node(entry, (y,), entry.attributes, (y.type,), training=Training(inference, tuple(updates)))
+    return node.outputs[0]
 
 
 def stored(attribute: float) -> float:

@@ -1,79 +1,12 @@
-"""One row for every case of every operator: its arguments, away from kinks, and what is special about it."""
+"""Elementwise operators, products, reductions, shapes and indexing."""
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-
-
-class Fixed:
-    """An argument that is a literal of the graph, not an input of it."""
-
-    def __init__(self, *numbers: Any, dtype: str = "int64") -> None:
-        self.array = np.array(numbers[0] if len(numbers) == 1 and not isinstance(numbers[0], int) else numbers, dtype)
-
-
-@dataclass
-class Row:
-    """A call of an operator. Arrays become inputs; those of float64 are differentiated, if the operator can be."""
-
-    operator: str
-    inputs: tuple[Array | Fixed | None, ...]
-    attributes: dict[str, Any] = field(default_factory=dict)
-    dynamic: str = "works"
-    """With dynamic sizes: "works", "unknown" (not with names, which literals contradict), "never", or "refused"."""
-    dtype: str = "float64"
-    """In what its derivatives are compared: float32 where ONNX has nothing else."""
-    expected: Array | None = None
-    """The value, where onnx.reference does not have it."""
-
-    def __str__(self) -> str:
-        shapes = "-".join(
-            "_" if x is None else "x".join(map(str, x.array.shape if isinstance(x, Fixed) else x.shape)) or "0"
-            for x in self.inputs
-        )
-        given = ",".join(f"{k}={v}" for k, v in self.attributes.items() if not isinstance(v, np.ndarray))
-        return f"{self.operator}-{shapes}-{given}"
-
-
-def draw(*shape: int, low: float = -2.0, high: float = 2.0, avoid: tuple[float, ...] = (), seed: int = 0) -> Array:
-    """Uniform numbers, at least 0.05 away from the points to avoid."""
-    rng = np.random.default_rng([seed, zlib.crc32(repr((shape, low, high, avoid)).encode())])
-    x = rng.uniform(low, high, shape)
-    while any((near := np.abs(x - point) < 0.05).any() for point in avoid):
-        x = np.where(near, rng.uniform(low, high, shape), x)
-    return np.asarray(x)
-
-
-def distinct(*shape: int, seed: int = 7) -> Array:
-    """Numbers of which no two are close, in random order."""
-    return np.random.default_rng(seed).permutation(int(np.prod(shape))).reshape(shape) / 4.0 - 1.3
-
-
-def row(
-    operator: str,
-    *inputs: Array | Fixed | None,
-    dynamic: str = "works",
-    dtype: str = "float64",
-    expected: Array | None = None,
-    **attributes: Any,
-) -> Row:
-    return Row(operator, inputs, attributes, dynamic, dtype, expected)
-
-
-def number(x: float) -> Array:
-    return np.array(x)
-
-
-def ints(*numbers: Any, dtype: str = "int64") -> Array:
-    return np.array(numbers[0] if len(numbers) == 1 and not isinstance(numbers[0], int) else numbers, dtype)
-
+from operator_rows.row import Fixed, Row, distinct, draw, ints, number, row
 
 X = draw(3, 4)
 AWAY = draw(3, 4, avoid=(0.0,))
@@ -337,6 +270,3 @@ ROWS: list[Row] = [
     row("OneHot", ints([[2, 0]]), Fixed(np.array(3)), np.array([0.3, 1.7]), axis=1),
     row("OneHot", ints([[2, 0]]), Fixed(np.array(3)), Fixed(0, 1), axis=0),
 ]
-
-NOT_YET: dict[tuple[str, str], str] = {}
-"""Inputs that ONNX calls differentiable and that have no gradient here: (operator, input) -> why."""
