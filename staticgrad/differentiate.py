@@ -9,7 +9,16 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError, UnsupportedOperatorError, shown
-from staticgrad.graph import Leaf, Node, Value, collection_paused, deriving_from, source_line, topological
+from staticgrad.graph import (
+    Derivation,
+    Leaf,
+    Node,
+    Value,
+    collection_paused,
+    deriving_from,
+    source_line,
+    topological,
+)
 from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative, zeros_like
 from staticgrad.ops.registry import Operator, constant, literal, plain, shared_literal
 from staticgrad.types import TensorType, is_unknown
@@ -24,14 +33,16 @@ def backward(cotangents: Cotangents, targets: Sequence[Value]) -> Cotangents:
     """
     active, reached = _between(cotangents, targets)
     _refuse_unruled(active)
+    derivation = Derivation(tuple(cotangents), {})
     for node in reversed(active):
         arrived = [cotangents.get(y) for y in node.outputs]
         if any(g is not None for g in arrived):
-            with deriving_from(node):
+            with deriving_from(node, derivation):
                 for x, pulled in _pull(node, arrived):
                     if x in reached:
                         g = sum_to(pulled, x)
                         cotangents[x] = cotangents[x] + g if x in cotangents else g
+    derivation.targets.update({id(cotangents[x]): x for x in targets if x in cotangents})
     return cotangents
 
 

@@ -36,7 +36,26 @@ class SourceLine(NamedTuple):
 
 
 _INSIDE = (__name__.partition(".")[0], "contextlib", "copy")
-_origin: ContextVar[tuple[Node | None, SourceLine] | None] = ContextVar("origin", default=None)
+
+
+class Derivation(NamedTuple):
+    """One run of reverse accumulation: the values that it went back from, and each gradient's `id` with its target.
+
+    Gradients are known by their `id`, so that a graph has no references in a circle and is freed at once.
+    """
+
+    outputs: tuple[Value, ...]
+    targets: dict[int, Value]
+
+
+class Origin(NamedTuple):
+    """The forward node in whose derivative a node was made, and the run that asked for it."""
+
+    node: Node
+    derivation: Derivation
+
+
+_origin: ContextVar[tuple[Origin | None, SourceLine] | None] = ContextVar("origin", default=None)
 
 
 def source_line() -> SourceLine:
@@ -52,8 +71,8 @@ class deriving_from:
 
     __slots__ = ("origin", "token")
 
-    def __init__(self, node: Node) -> None:
-        self.origin: tuple[Node | None, SourceLine] = (node, node.source)
+    def __init__(self, node: Node, derivation: Derivation) -> None:
+        self.origin: tuple[Origin | None, SourceLine] = (Origin(node, derivation), node.source)
 
     def __enter__(self) -> None:
         self.token = _origin.set(self.origin)
@@ -68,7 +87,7 @@ class rewriting(deriving_from):
     __slots__ = ()
 
     def __init__(self, node: Node) -> None:
-        self.origin = (node.derives_from, node.source)
+        self.origin = (node.origin, node.source)
 
 
 @contextmanager
@@ -110,11 +129,11 @@ NO_ATTRIBUTES: Mapping[str, Any] = MappingProxyType({})
 class Node:
     """One application of an operator; never changed after it is made.
 
-    `inputs` holds None for an optional input that is left out. `derives_from` is the forward node in whose derivative
-    this node was made, or None.
+    `inputs` holds None for an optional input that is left out. `origin` says in whose derivative this node was made;
+    None for one that was declared.
     """
 
-    __slots__ = ("attributes", "derives_from", "inputs", "op", "outputs", "pullback", "source", "training")
+    __slots__ = ("attributes", "inputs", "op", "origin", "outputs", "pullback", "source", "training")
 
     def __init__(
         self,
@@ -124,7 +143,7 @@ class Node:
         types: Iterable[TensorType],
         source: SourceLine | None = None,
         pullback: Pullback | None = None,
-        derives_from: Node | None = None,
+        origin: Origin | None = None,
         training: Training | None = None,
     ) -> None:
         self.op = op
@@ -133,11 +152,16 @@ class Node:
         self.pullback = pullback
         self.training = training
         if source is None:
-            origin = _origin.get()
-            derives_from, source = (None, source_line()) if origin is None else origin
+            inside = _origin.get()
+            origin, source = (None, source_line()) if inside is None else inside
         self.source = source
-        self.derives_from = derives_from
+        self.origin = origin
         self.outputs = tuple([Value(self, index, type) for index, type in enumerate(types)])
+
+    @property
+    def derives_from(self) -> Node | None:
+        """The forward node in whose derivative this node was made, or None."""
+        return None if self.origin is None else self.origin.node
 
 
 class Leaf(Node):

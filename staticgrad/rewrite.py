@@ -193,7 +193,7 @@ def _with_inputs(node: Node, inputs: tuple[Value | None, ...], pullback: Pullbac
         node.attributes,
         [v.type for v in node.outputs],
         source=node.source,
-        derives_from=node.derives_from,
+        origin=node.origin,
         pullback=pullback,
     )
     for new, old in zip(copy.outputs, node.outputs, strict=True):
