@@ -3,6 +3,7 @@
 from .bundle import init_model, metadata_of, step_model, write_bundle
 from .files import write_model
 from .model import to_model
+from .page import write_page
 from .tensors import read_tensors, write_tensors
 from .training_info import to_training_info
 
@@ -15,5 +16,6 @@ __all__ = [
     "to_training_info",
     "write_bundle",
     "write_model",
+    "write_page",
     "write_tensors",
 ]

@@ -20,6 +20,7 @@ from staticgrad.errors import (
     SymbolicValueError,
     UnsupportedOperatorError,
 )
+from staticgrad.explain import explain
 from staticgrad.graph import Graph, Value
 from staticgrad.nn import init
 from staticgrad.optimise import optimise
@@ -59,6 +60,7 @@ __all__ = [
     "constant",
     "custom_vjp",
     "eager",
+    "explain",
     "exporters",
     "function",
     "grad",

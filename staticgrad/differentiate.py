@@ -31,7 +31,7 @@ def backward(cotangents: Cotangents, targets: Sequence[Value]) -> Cotangents:
 
     Returns the cotangent of every target that is reached through operators with a derivative.
     """
-    active, reached = _between(cotangents, targets)
+    active, reached = differentiated(cotangents, targets)
     _refuse_unruled(active)
     derivation = Derivation(tuple(cotangents), {})
     for node in reversed(active):
@@ -46,18 +46,18 @@ def backward(cotangents: Cotangents, targets: Sequence[Value]) -> Cotangents:
     return cotangents
 
 
-def _between(outputs: Iterable[Value], targets: Iterable[Value]) -> tuple[list[Node], set[Value]]:
+def differentiated(outputs: Iterable[Value], targets: Iterable[Value]) -> tuple[list[Node], set[Value]]:
     """The nodes on differentiable paths from `targets` to `outputs`, in order, and the values on them."""
     reached = set(targets)
     active = []
     for node in topological(outputs, derivative=True):
-        if any(x in reached for x in _differentiable_inputs(node)):
+        if any(x in reached for x in differentiable_inputs(node)):
             reached.update(y for y in node.outputs if y.type.dtype.is_float)
             active.append(node)
     return active, reached
 
 
-def _differentiable_inputs(node: Node) -> Iterable[Value]:
+def differentiable_inputs(node: Node) -> Iterable[Value]:
     if node.pullback is not None:
         return node.pullback.inputs
     entry = node.op
@@ -348,7 +348,7 @@ def _captured(result: Value, given: Iterable[Value]) -> Leaf | None:
         value = stack.pop()
         if isinstance(value.node, Leaf) and value.type.dtype.is_float:
             return value.node
-        for x in _differentiable_inputs(value.node):
+        for x in differentiable_inputs(value.node):
             if x not in seen:
                 seen.add(x)
                 stack.append(x)

@@ -7,7 +7,7 @@ import itertools
 import os
 import string
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -103,10 +103,14 @@ def collection_paused() -> Iterator[None]:
 
 
 class Pullback(NamedTuple):
-    """A derivative that replaces the operator's own rule: cotangent of the node -> cotangents of `inputs`."""
+    """A derivative that replaces the operator's own rule: cotangent of the node -> cotangents of `inputs`.
+
+    `formula` is what was given for it, None where it blocks a derivative.
+    """
 
     inputs: tuple[Value, ...]
     rule: Callable[[Value], Iterable[Value | None]]
+    formula: Callable[..., Any] | None = None
 
 
 class Training(NamedTuple):
@@ -280,10 +284,13 @@ def constant_of(value: Value | None) -> Array | None:
     return array
 
 
-def topological(outputs: Iterable[Value], stop: Iterable[Value] = (), derivative: bool = False) -> list[Node]:
+def topological(
+    outputs: Iterable[Value], stop: Iterable[Value] = (), derivative: bool = False, inference: bool = False
+) -> list[Node]:
     """The nodes that `outputs` depend on, each after its inputs; does not look behind values in `stop`.
 
-    With `derivative`, also what they depend on by a replaced derivative only.
+    With `derivative`, also what they depend on by a replaced derivative only; with `inference`, what stands in the
+    place of values of training instead of those.
     """
     order: list[Node] = []
     seen: set[Node] = set()
@@ -299,7 +306,11 @@ def topological(outputs: Iterable[Value], stop: Iterable[Value] = (), derivative
                 continue
             seen.add(node)
             stack.append((node, True))
-            inputs = node.inputs if not derivative or node.pullback is None else node.inputs + node.pullback.inputs
+            inputs = node.inputs
+            if derivative and node.pullback is not None:
+                inputs += node.pullback.inputs
+            if inference and node.training is not None:
+                inputs = (node.training.inference,)
             for value in reversed(inputs):
                 if value is not None and value.node not in seen and value not in blocked:
                     stack.append((value.node, False))
@@ -307,14 +318,23 @@ def topological(outputs: Iterable[Value], stop: Iterable[Value] = (), derivative
 
 
 class Graph:
-    """Named inputs and outputs and all nodes between them."""
+    """Named inputs and outputs and all nodes between them.
+
+    `became` says which value stands here for a node that was declared, where a pass has rewritten it.
+    """
 
     def __init__(
-        self, name: str, inputs: Mapping[str, Value], outputs: Mapping[str, Value], nodes: Iterable[Node] | None = None
+        self,
+        name: str,
+        inputs: Mapping[str, Value],
+        outputs: Mapping[str, Value],
+        nodes: Iterable[Node] | None = None,
+        became: Mapping[Node, Value] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.inputs = MappingProxyType(dict(inputs))
         self.outputs = MappingProxyType(dict(outputs))
+        self.became = became
         if nodes is None:
             nodes = topological(self.outputs.values(), self.inputs.values())
         leaves = {v.node for v in self.inputs.values()}
@@ -340,31 +360,59 @@ class Graph:
         return print_graph(self)
 
 
-def print_graph(graph: Graph) -> str:
-    """The signature, then `name: type = Operator(arguments, attribute=...)` for every node."""
+def print_graph(graph: Graph, sections: Mapping[str, Sequence[Node]] | None = None) -> str:
+    """The signature, then `name: type = Operator(arguments, attribute=...)` for every node.
+
+    With `sections` the nodes come in their order, and those of a derivative with the forward node that they belong to.
+    """
+    ordered = {"": graph.operators} if sections is None else sections
+    names = value_names(graph, itertools.chain.from_iterable(ordered.values()))
+    arguments = ", ".join(f"{name}: {value.type}" for name, value in graph.inputs.items())
+    results = ", ".join(f"{name}: {value.type}" for name, value in graph.outputs.items())
+    lines = [f"{graph.name}({arguments}) -> ({results})"]
+    for title, nodes in ordered.items():
+        lines += [f"  # {title}"] * bool(title)
+        for node in nodes:
+            results = ", ".join(f"{names[value]}: {value.type}" for value in node.outputs)
+            lines.append(f"  {results} = {application(node, names)}")
+            if sections is not None and node.derives_from is not None:
+                lines[-1] += f"  # {forward_name(graph, node.derives_from, names)}"
+    for name, value in graph.outputs.items():
+        if names.get(value) != name:
+            lines.append(f"  {name}: {value.type} = {_argument(value, names)}")
+    return "\n".join(lines)
+
+
+def value_names(graph: Graph, nodes: Iterable[Node]) -> dict[Value, str]:
+    """What values are called: inputs and outputs as declared, others by letters in the order of `nodes`."""
     names = {value: name for name, value in graph.inputs.items()}
     # A value that is an output goes by that name; where it has several, the first one counts.
     for name, value in graph.outputs.items():
         names.setdefault(value, name)
     letters = (letter for letter in _letters() if letter not in graph.inputs and letter not in graph.outputs)
-    arguments = ", ".join(f"{name}: {value.type}" for name, value in graph.inputs.items())
-    results = ", ".join(f"{name}: {value.type}" for name, value in graph.outputs.items())
-    lines = [f"{graph.name}({arguments}) -> ({results})"]
-    for node in graph.operators:
+    for node in nodes:
         for value in node.outputs:
             if value not in names:
                 names[value] = next(letters)
-        results = ", ".join(f"{names[value]}: {value.type}" for value in node.outputs)
-        inputs = ["_" if v is None else _argument(v, names) for v in node.inputs]
-        while inputs and inputs[-1] == "_":
-            inputs.pop()
-        defaults = node.op.attributes
-        attributes = [f"{k}={_attribute(v)}" for k, v in node.attributes.items() if v is not defaults.get(k)]
-        lines.append(f"  {results} = {node.op.name}({', '.join(inputs + attributes)})")
-    for name, value in graph.outputs.items():
-        if names.get(value) != name:
-            lines.append(f"  {name}: {value.type} = {_argument(value, names)}")
-    return "\n".join(lines)
+    return names
+
+
+def application(node: Node, names: Mapping[Value, str]) -> str:
+    """`Operator(arguments, attribute=...)`, without the attributes that have their defaults."""
+    inputs = ["_" if v is None else _argument(v, names) for v in node.inputs]
+    while inputs and inputs[-1] == "_":
+        inputs.pop()
+    defaults = node.op.attributes
+    attributes = [f"{k}={_attribute(v)}" for k, v in node.attributes.items() if v is not defaults.get(k)]
+    return f"{node.op.name}({', '.join(inputs + attributes)})"
+
+
+def forward_name(graph: Graph, forward: Node, names: Mapping[Value, str]) -> str:
+    """What a node that was differentiated is called in this graph; where it is gone, its operator and source line."""
+    value = graph.became.get(forward, forward.outputs[0])
+    if value in names and not isinstance(value.node, Leaf):
+        return f"{names[value]} = {value.node.op.name}"
+    return f"{forward.op.name} ({forward.source})"
 
 
 def _letters() -> Iterator[str]:
@@ -373,7 +421,7 @@ def _letters() -> Iterator[str]:
             yield "".join(letters)
 
 
-def _argument(value: Value, names: dict[Value, str]) -> str:
+def _argument(value: Value, names: Mapping[Value, str]) -> str:
     array = constant_of(value)
     if array is None:
         return names[value]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 
 from staticgrad.errors import GradientError
-from staticgrad.graph import Graph, Leaf, Node, Pullback, Value, collection_paused, constant_of, rewriting
+from staticgrad.graph import Graph, Leaf, Node, Pullback, Value, collection_paused, constant_of, rewriting, topological
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.registry import DIALECT, Operator, constant
 
@@ -46,9 +46,21 @@ class Rebuild:
                 self.canonical[node] = self._place(node)
             outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
             rebuilt = Graph(graph.name, graph.inputs, outputs)
+            rebuilt = Graph(graph.name, graph.inputs, outputs, rebuilt.nodes, self._became(graph, rebuilt))
             if any(node.pullback is not None for node in graph.nodes):
                 rebuilt = _sealed(rebuilt, {name for name, value in outputs.items() if value is graph.outputs[name]})
             return rebuilt
+
+    def _became(self, graph: Graph, rebuilt: Graph) -> dict[Node, Value]:
+        """Where the forward nodes are now in whose derivatives the rebuilt nodes were made."""
+        became = {}
+        for node in rebuilt.nodes:
+            forward = node.derives_from
+            if forward is not None and forward not in became:
+                value = graph.became.get(forward, forward.outputs[0])
+                if value.node in self.canonical:
+                    became[forward] = self._lookup(value)
+        return became
 
     def _lookup(self, value: Value) -> Value:
         return self.canonical[value.node][value.index]
@@ -175,12 +187,44 @@ def _sealed(graph: Graph, untouched: set[str]) -> Graph:
         if isinstance(value.node, Leaf) and name not in untouched:
             value = OPERATORS["Identity"].apply((value,), pullback=_refusing((value,))).outputs[0]
         outputs[name] = new.get(value, value)
-    return Graph(graph.name, graph.inputs, outputs)
+    became = {node: new.get(value, value) for node, value in graph.became.items()}
+    return Graph(graph.name, graph.inputs, outputs, became=became)
+
+
+def in_inference(values: Iterable[Value]) -> list[Value]:
+    """`values` with what stands in inference in the place of values of training; they cannot be differentiated."""
+    values = list(values)
+    new: dict[Value, Value] = {}
+    for node in topological(values, inference=True):
+        if node.training is not None:
+            inference = node.training.inference
+            new[node.outputs[0]] = new.get(inference, inference)
+        else:
+            _carry(node, new)
+    return [new.get(v, v) for v in values]
+
+
+def substituted(value: Value, replacement: Mapping[Value, Value]) -> Value:
+    """`value` computed from others in the place of some; it cannot be differentiated."""
+    new = dict(replacement)
+    for node in topological([value], replacement):
+        _carry(node, new)
+    return new.get(value, value)
+
+
+def _carry(node: Node, new: dict[Value, Value]) -> None:
+    """Copy a node any of whose inputs has a new value."""
+    if any(v in new for v in node.inputs):
+        inputs = tuple([None if v is None else new.get(v, v) for v in node.inputs])
+        copy = _with_inputs(node, inputs, None if node.pullback is None else _refusing(inputs))
+        new.update(zip(node.outputs, copy.outputs, strict=True))
 
 
 def _refusing(inputs: tuple[Value | None, ...]) -> Pullback:
     def refuse(_: Value) -> tuple[Value | None, ...]:
-        raise GradientError("an optimised graph has lost its replaced derivatives; differentiate first, optimise then")
+        raise GradientError(
+            "an optimised graph, or one of inference, has lost its replaced derivatives; differentiate first"
+        )
 
     return Pullback(tuple([v for v in inputs if v is not None]), refuse)
 

@@ -391,12 +391,12 @@ def test_the_step_of_gradient_descent() -> None:
     )
     updates = [line.strip() for line in lines if "1e-06" in line or ".next" in line][1:]
     assert updates == [
-        "k: f32[3,4] = Mul(j, -1e-06)",
-        "w1.next: f32[3,4] = Add(w1, k)",
-        "m: f32[4,2] = Mul(l, -1e-06)",
+        "l: f32[3,4] = Mul(j, -1e-06)",
+        "w1.next: f32[3,4] = Add(w1, l)",
+        "m: f32[4,2] = Mul(k, -1e-06)",
         "w2.next: f32[4,2] = Add(w2, m)",
     ]
-    assert len(lines) == 1 + 16
+    assert len(lines) == 1 + 16 + len(["forward", "backward", "update"])
 
 
 def passes(optimizer: optim.GradientTransformation) -> int:

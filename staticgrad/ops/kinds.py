@@ -181,7 +181,7 @@ def with_derivative(y: Value, inputs: Sequence[Value], rule: Callable[..., Any])
             for g, x in zip(listed, inputs, strict=True)
         )
 
-    result: Value = OPERATORS["Identity"].apply((y,), pullback=Pullback(tuple(inputs), pull)).outputs[0]
+    result: Value = OPERATORS["Identity"].apply((y,), pullback=Pullback(tuple(inputs), pull, rule)).outputs[0]
     return result
 
 

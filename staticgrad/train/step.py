@@ -11,9 +11,11 @@ from staticgrad import ops
 from staticgrad.declare import check_update, leaves, leaves_behind
 from staticgrad.differentiate import check_scalar, grad
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, shown
-from staticgrad.graph import Array, Graph, Leaf, Value, source_line, topological
+from staticgrad.graph import Array, Graph, Leaf, Node, Value, print_graph, source_line, topological
 from staticgrad.ops.kinds import is_half
 from staticgrad.optimise import optimise
+from staticgrad.rewrite import in_inference, substituted
+from staticgrad.train.sections import sections
 from staticgrad.train.states import naming
 from staticgrad.train.transformations import GradientTransformation, State, Updates
 from staticgrad.types import DType
@@ -44,7 +46,12 @@ class TrainStep:
     state: Mapping[str, Array]
 
     def __str__(self) -> str:
-        return str(self.graph)
+        return print_graph(self.graph, self.sections)
+
+    @property
+    def sections(self) -> dict[str, tuple[Node, ...]]:
+        """The operators of `graph` as forward, backward and update."""
+        return sections(self.graph, ["loss", *self.metrics])
 
     def model(self) -> onnx.ModelProto:
         """The step as an ONNX model."""
@@ -53,6 +60,10 @@ class TrainStep:
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the step as one .onnx file."""
         exporters.write_model(self.model(), path)
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write a page that draws the step: forward left, backward right, in groups by the names of parameters."""
+        exporters.write_page(path, self.graph, self.sections)
 
     def export_bundle(self, folder: str | os.PathLike[str]) -> None:
         """Write init, train_step, eval and predict models, a manifest and the initial state into a folder."""
@@ -77,7 +88,9 @@ def train_step(
     """The training step of a scalar `loss`: gradients of `params`, the optimizer's update, all in one graph.
 
     `params` defaults to every parameter with `requires_grad` that the loss depends on. `metrics` are further outputs,
-    `predictions` the outputs of the inference model, `updates` next values of states that no optimizer handles.
+    `predictions` the outputs of the inference model, `updates` next values of states that no optimizer handles. Where
+    layers behave differently in training, as batch normalization does, the step trains them and moves their statistics
+    on; evaluation and predictions see them in inference.
     """
     check_scalar(loss)
     if not isinstance(optimizer, GradientTransformation):
@@ -93,14 +106,16 @@ def train_step(
     declared_values = [loss, *reported.values(), *predicted.values(), *chosen.values(), *_both(updates)]
     taken = {leaf.name for leaf in _leaves(declared_values)} | {*reported, *predicted}
     following = _update(optimizer, gradients, chosen, taken)
-    for state, value in (updates or {}).items():
+    for state, value in _moved([loss, *reported.values()], updates or {}).items():
         check_update(state, value)
         if state in following:
             raise DeclarationError(f"{state.name!r} is updated by the optimizer already ({source_line()})")
         following[state] = value
 
     results = [loss, *reported.values(), *following.values()]
-    reached = leaves_behind([*results, *predicted.values(), *following])
+    evaluated = dict(zip(["loss", *reported], in_inference([loss, *reported.values()]), strict=True))
+    predicted = dict(zip(predicted, in_inference(predicted.values()), strict=True))
+    reached = leaves_behind([*results, *evaluated.values(), *predicted.values(), *following])
     inputs = [leaf for leaf in reached if leaf.kind == "input"]
     kept = [leaf for leaf in reached if leaf.kind != "input"]
     needed = set(topological(results))
@@ -113,7 +128,7 @@ def train_step(
     return TrainStep(
         graph=optimise(declared),
         declared=declared,
-        eval_graph=_subgraph("eval", {"loss": loss, **reported}),
+        eval_graph=_subgraph("eval", evaluated),
         predict_graph=_subgraph("predict", predicted) if predicted else None,
         feeds=tuple(feeds),
         metrics=tuple(reported),
@@ -194,6 +209,15 @@ def _leaves(values: Iterable[Value]) -> list[Leaf]:
 def _both(updates: Mapping[Value, Value] | None) -> list[Value]:
     """States and their next values, as far as they are Values: they are checked later."""
     return [v for pair in (updates or {}).items() for v in pair if isinstance(v, Value)]
+
+
+def _moved(values: Iterable[Value], updates: Mapping[Value, Value]) -> dict[Value, Value]:
+    """The given updates, and those that values of training bring with them, one after the other where they meet."""
+    moved: dict[Value, Value] = {}
+    for node in topological(values):
+        for state, following in () if node.training is None else node.training.updates:
+            moved[state] = substituted(following, {state: moved[state]}) if state in moved else following
+    return moved | dict(updates)
 
 
 def _subgraph(name: str, outputs: Mapping[str, Value]) -> Graph:
