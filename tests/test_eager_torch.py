@@ -26,7 +26,8 @@ def torch_function(name: str) -> Any:
         "max": torch.max,
         "min": torch.min,
         "double": torch.Tensor.double,
-        **{n: getattr(TF, n) for n in ("embedding", "kl_div", "binary_cross_entropy_with_logits", "layer_norm")},
+        # torch.batch_norm and others take other arguments.
+        **{n: getattr(TF, n) for n in eager.nn.functional.__all__},
     }
     for place in (
         special.get(name),

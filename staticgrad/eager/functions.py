@@ -40,6 +40,9 @@ from staticgrad.eager.arithmetic import (
     sub,
     where,
 )
+from staticgrad.eager.attention import (
+    scaled_dot_product_attention,
+)
 from staticgrad.eager.cast import (
     bfloat16_ as bfloat16,
 )
@@ -143,11 +146,17 @@ from staticgrad.eager.loss import (
     huber_loss,
     kl_div,
     l1_loss,
-    layer_norm,
     linear,
     mse_loss,
     nll_loss,
     smooth_l1_loss,
+)
+from staticgrad.eager.normalization import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    rms_norm,
 )
 from staticgrad.eager.reduce import (
     all,
@@ -198,20 +207,21 @@ from staticgrad.eager.shape import (
 
 # fmt: off
 __all__ = [
-    "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argmin", "asin", "asinh", "atan",
-    "atanh", "baddbmm", "bfloat16", "binary_cross_entropy", "binary_cross_entropy_with_logits", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp",
-    "clone", "contiguous", "cos", "cosh", "cross_entropy", "cumprod", "cumsum", "detach", "div", "dot", "double", "elu",
-    "embedding", "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "float", "floor",
-    "floor_divide", "fmod", "full_like", "gather", "ge", "gelu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "huber_loss", "index_select", "int", "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm",
-    "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
+    "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argmin", "asin", "asinh",
+    "atan", "atanh", "baddbmm", "batch_norm", "bfloat16", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool",
+    "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clone", "contiguous", "cos", "cosh", "cross_entropy",
+    "cumprod", "cumsum", "detach", "div", "dot", "double", "elu", "embedding", "eq", "erf", "exp", "exp2", "expand",
+    "expand_as", "expm1", "flatten", "flip", "float", "floor", "floor_divide", "fmod", "full_like", "gather", "ge",
+    "gelu", "group_norm", "gt", "half", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss",
+    "index_select", "instance_norm", "int", "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm", "le",
+    "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
     "logical_or", "logical_xor", "logsigmoid", "logsumexp", "long", "lt", "masked_fill", "matmul", "max", "maximum",
     "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul", "mv", "ne", "neg", "nll_loss", "norm",
     "one_hot", "ones_like", "outer", "permute", "pow", "prod", "reciprocal", "relu", "relu6", "remainder", "repeat",
-    "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "smooth_l1_loss",
-    "softmax", "softmin", "softplus", "softshrink", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std",
-    "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril", "triu", "trunc", "type", "unbind", "unflatten",
-    "unsqueeze", "var", "view", "where", "zeros_like",
+    "reshape", "rms_norm", "round", "rsqrt", "scaled_dot_product_attention", "scatter_add", "selu", "sigmoid",
+    "sign", "silu", "sin", "sinh", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign",
+    "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t", "tan", "tanh", "to", "transpose",
+    "tril", "triu", "trunc", "type", "unbind", "unflatten", "unsqueeze", "var", "view", "where", "zeros_like",
 ]
 # fmt: on

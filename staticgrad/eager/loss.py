@@ -1,4 +1,4 @@
-"""Losses, and the layers `linear` and `layer_norm`.
+"""Losses, and the layer `linear`.
 
 `reduction` is "mean", "sum" or "none" (a loss for every element).
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -238,33 +237,4 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x w^T + b, with a weight of shape (out, in) or (in)."""
     y = matmul(input, transpose(weight, 0, 1) if weight.ndim == 2 else weight)
-    return y if bias is None else add(y, bias)
-
-
-@quiet
-def layer_norm(
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-) -> Tensor:
-    """y = (x - mean) / sqrt(var + eps) w + b over the last dimensions, whose sizes are `normalized_shape`.
-
-    The variance is the biased one (over n).
-    """
-    n = len(normalized_shape)
-    if not n or input.shape[-n:] != tuple(normalized_shape):
-        raise EagerError(f"layer_norm over {list(normalized_shape)}: the shape {list(input.shape)} does not end so")
-    axes, x = tuple(range(-n, 0)), input.wide
-    off = x - np.mean(x, axis=axes, keepdims=True)
-    scale = 1 / np.sqrt(np.mean(off * off, axis=axes, keepdims=True) + eps)
-    z = off * scale
-
-    def formula(g: Array) -> Array:
-        shift, stretch = np.mean(g, axis=axes, keepdims=True), np.mean(g * z, axis=axes, keepdims=True)
-        return np.asarray(scale * (g - shift - z * stretch))
-
-    y = result(z, (input, formula))
-    y = y if weight is None else mul(y, weight)
     return y if bias is None else add(y, bias)

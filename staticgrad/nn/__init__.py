@@ -2,5 +2,19 @@
 
 from staticgrad.nn import functional, init
 from staticgrad.nn.layers import Embedding, Linear, Module, Sequential
+from staticgrad.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, RMSNorm
 
-__all__ = ["Embedding", "Linear", "Module", "Sequential", "functional", "init"]
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "Embedding",
+    "GroupNorm",
+    "LayerNorm",
+    "Linear",
+    "Module",
+    "RMSNorm",
+    "Sequential",
+    "functional",
+    "init",
+]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from staticgrad.declare import parameter
 from staticgrad.errors import DeclarationError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Leaf, Value, source_line
 from staticgrad.nn import functional, init
 
 
@@ -30,7 +30,7 @@ class Module:
             for item in attribute if isinstance(attribute, (list, tuple)) else (attribute,):
                 if isinstance(item, Module):
                     yield from item.parameters()
-                elif isinstance(item, Value) and item.name is not None:
+                elif isinstance(item, Value) and isinstance(item.node, Leaf) and item.node.kind == "parameter":
                     yield item
 
 

@@ -78,6 +78,12 @@ from staticgrad.ops.math import (
     tan,
     tanh,
 )
+from staticgrad.ops.normalization import (
+    batch_normalization,
+    instance_normalization,
+    layer_normalization,
+    rms_normalization,
+)
 from staticgrad.ops.reduction import (
     arg_max,
     arg_min,
@@ -119,6 +125,7 @@ __all__ = [
     "asinh",
     "atan",
     "atanh",
+    "batch_normalization",
     "cast",
     "ceil",
     "celu",
@@ -147,8 +154,10 @@ __all__ = [
     "hard_sigmoid",
     "hard_swish",
     "identity",
+    "instance_normalization",
     "isinf",
     "isnan",
+    "layer_normalization",
     "leaky_relu",
     "less",
     "less_or_equal",
@@ -182,6 +191,7 @@ __all__ = [
     "reduce_sum",
     "relu",
     "reshape",
+    "rms_normalization",
     "round",
     "scatter_elements",
     "scatter_nd",

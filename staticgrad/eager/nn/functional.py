@@ -21,6 +21,9 @@ from staticgrad.eager.activation import (
     softshrink,
     softsign,
 )
+from staticgrad.eager.attention import (
+    scaled_dot_product_attention,
+)
 from staticgrad.eager.elementwise import (
     sigmoid,
     tanh,
@@ -36,11 +39,17 @@ from staticgrad.eager.loss import (
     huber_loss,
     kl_div,
     l1_loss,
-    layer_norm,
     linear,
     mse_loss,
     nll_loss,
     smooth_l1_loss,
+)
+from staticgrad.eager.normalization import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    rms_norm,
 )
 from staticgrad.eager.reduce import (
     log_softmax,
@@ -50,9 +59,10 @@ from staticgrad.eager.reduce import (
 
 # fmt: off
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cross_entropy", "elu", "embedding", "gelu",
-    "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "one_hot", "relu", "relu6",
-    "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
+    "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cross_entropy", "elu",
+    "embedding", "gelu", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss",
+    "instance_norm", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish",
+    "mse_loss", "nll_loss", "one_hot", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu",
+    "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
 ]
 # fmt: on

@@ -1,0 +1,105 @@
+"""PyTorch's attention; it is found in `staticgrad.nn.functional`."""
+
+from __future__ import annotations
+
+import math
+
+from staticgrad import ops
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
+from staticgrad.graph import Value, source_line
+from staticgrad.ops.kinds import transposed
+from staticgrad.tensor import reduction as reductions
+from staticgrad.tensor.dispatch import function
+from staticgrad.tensor.shape import flatten
+from staticgrad.types import DType
+
+
+@function
+def scaled_dot_product_attention(
+    query: Value,
+    key: Value,
+    value: Value,
+    attn_mask: Value | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Value:
+    """`softmax(query @ key.T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017).
+
+    query (..., L, E), key (..., S, E), value (..., S, V) give (..., L, V); `scale` is `1 / sqrt(E)` if not given.
+    A bool `attn_mask`, broadcast to (..., L, S), is True where a key takes part, a floating one is added. With
+    `is_causal` key j takes part in row i where j <= i. A row in which none takes part gives 0, as in PyTorch. With
+    `enable_gqa` each head (dimension -3) of key and value serves as many heads of the query as there are for it.
+    """
+    name = "scaled_dot_product_attention"
+    if dropout_p != 0:
+        raise DeclarationError(f"{name} has no dropout, dropout_p={shown(dropout_p)} came ({source_line()})")
+    operands = (query, key, value)
+    if any(len(x.type.shape) < 2 or not x.type.dtype.is_float for x in operands):
+        came = ", ".join(str(x.type) for x in operands)
+        raise ShapeError(f"{name} takes floating tensors of rank 2 or more, {came} came ({source_line()})")
+    if enable_gqa:
+        key, value = (_for_every_head(x, query) for x in (key, value))
+    query = query * (_default_scale(query) if scale is None else scale)
+    scores = ops.matmul(query, transposed(key))
+    mask, dead = _mask(scores, attn_mask, is_causal)
+    if mask is not None:
+        scores = ops.where(mask, scores, -math.inf) if mask.type.dtype is DType.bool else scores + mask
+    y = ops.matmul(ops.softmax(scores, axis=-1), value)
+    return y if dead is None else ops.where(dead, 0, y)
+
+
+def _default_scale(query: Value) -> Value | float:
+    size = query.type.shape[-1]
+    if isinstance(size, int):
+        return 1 / math.sqrt(size) if size else 1.0
+    length = ops.reshape(ops.shape(query, start=-1), [])
+    return ops.reciprocal(ops.sqrt(ops.cast(length, to=query.type.dtype)))
+
+
+def _for_every_head(x: Value, query: Value) -> Value:
+    """Key or value with each of its heads repeated for the heads of the query that it serves."""
+    if len(x.type.shape) < 3 or len(query.type.shape) < 3:
+        raise ShapeError(f"enable_gqa needs heads as dimension -3, {query.type} and {x.type} came ({source_line()})")
+    heads, wanted = x.type.shape[-3], query.type.shape[-3]
+    if heads == wanted:
+        return x
+    if not isinstance(heads, int) or not isinstance(wanted, int) or not heads or wanted % heads:
+        raise ShapeError(
+            f"enable_gqa needs numbers of heads of which the query's is a multiple, {query.type} and {x.type} came "
+            f"({source_line()})"
+        )
+    rank = len(x.type.shape)
+    return flatten(ops.expand(ops.unsqueeze(x, [rank - 2]), [wanted // heads, 1, 1]), rank - 3, rank - 2)
+
+
+def _mask(scores: Value, attn_mask: Value | None, is_causal: bool) -> tuple[Value | None, Value | None]:
+    """What masks the scores, and which rows (..., L, 1) it masks as a whole: these stay as they are."""
+    causal = _causal(scores) if is_causal else None
+    if attn_mask is None:
+        return causal, None
+    mask = attn_mask if attn_mask.type.shape else ops.unsqueeze(attn_mask, [0])
+    dtype = mask.type.dtype
+    if dtype is DType.bool:
+        mask = mask if causal is None else ops.logical_and(mask, causal)
+        dead = ops.logical_not(reductions.any(mask, -1, keepdim=True))
+        return ops.logical_or(mask, dead), dead
+    if dtype is not scores.type.dtype:
+        raise DTypeError(
+            f"scaled_dot_product_attention takes a mask of bools or of the query's type, attn_mask: {mask.type} came "
+            f"({source_line()})"
+        )
+    mask = mask if causal is None else ops.where(causal, mask, -math.inf)
+    dead = ops.equal(reductions.amax(mask, -1, keepdim=True), -math.inf)
+    return ops.where(dead, 0, mask), dead
+
+
+def _causal(scores: Value) -> Value:
+    """True (L, S) where column j is not behind row i."""
+    rank = len(scores.type.shape)
+    rows, columns = (
+        ops.range_(0, ops.reshape(ops.shape(scores, start=axis, end=axis + 1), []), 1) for axis in (rank - 2, rank - 1)
+    )
+    return ops.greater_or_equal(ops.unsqueeze(rows, [1]), columns)
