@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -94,3 +96,52 @@ def test_data_is_the_same_everywhere(example: Callable[[str], Any]) -> None:
     random = np.random.default_rng(2680)
     for name, shape in (("x", (64, 1000)), ("y", (64, 10)), ("w1", (1000, 100)), ("w2", (100, 10))):
         np.testing.assert_array_equal(arrays[name], random.standard_normal(shape).astype("float32"))
+
+
+def figure_of(pattern: str, printed: str) -> float:
+    """The number that an example printed where the pattern has its group."""
+    found = re.search(pattern, printed)
+    assert found is not None, printed
+    return float(found[1])
+
+
+def test_forces(example: Callable[[str], Any], bare_python: Callable[..., str], tmp_path: Path) -> None:
+    printed = run_python(EXAMPLES / "forces.py", cwd=tmp_path)
+    for atoms in ("13 atoms, as in training", "10 atoms, never in training", "7 atoms, never in training"):
+        assert figure_of(rf"{atoms}: relative error of the forces on new clusters ([\d.]+)%", printed) < 8
+    drift = r"the total energy keeps within ([\d.e-]+) of the mean kinetic energy"
+    assert figure_of(drift, printed) < 1e-3
+    assert (tmp_path / "forces.png").read_bytes().startswith(b"\x89PNG")
+    outputs = {output.name: output.type.tensor_type.shape.dim for output in onnx.load("forces.onnx").graph.output}
+    shapes = {name: [d.dim_param or d.dim_value for d in dimensions] for name, dimensions in outputs.items()}
+    assert shapes == {"energy": ["clusters"], "forces": ["clusters", "atoms", 3]}
+
+    # The simulation needs nothing but numpy and onnxruntime, and the file takes another number of atoms.
+    module = example("forces")
+    script = f"""
+import numpy as np
+{inspect.getsource(module.simulate)}
+positions = 1.03 * np.array({module.ICOSAHEDRON[:9].tolist()})  # a little too wide: it swings
+trajectory = simulate("forces.onnx", positions, np.zeros((9, 3)), 0.002, 300)
+total = trajectory["kinetic"] + trajectory["potential"]
+print(abs(total - total[0]).max(), trajectory["kinetic"].max())
+"""
+    change, kinetic = map(float, bare_python(script, cwd=tmp_path).split())
+    assert kinetic > 0.1 and change < 1e-3 * kinetic
+
+
+def test_pinn(tmp_path: Path) -> None:
+    printed = run_python(EXAMPLES / "pinn.py", cwd=tmp_path)
+    assert figure_of(r"Relative error against the exact solution: ([\d.]+)%", printed) < 0.2
+    assert (tmp_path / "pinn.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_newton(tmp_path: Path) -> None:
+    printed = run_python(EXAMPLES / "newton.py", cwd=tmp_path)
+    norms = [float(line.split()[-1]) for line in printed.splitlines() if re.match(r" +\d+ .* [\d.]+e-\d+$", line)]
+    assert norms[-1] < 1e-10
+    # Quadratic at the end: each norm is below a constant times the square of the one before.
+    for before, after in itertools.pairwise(norm for norm in norms if norm > 1e-8):
+        assert after < 100 * before**2
+    assert figure_of(r"after as many evaluations, \d+: ([\d.e-]+)", printed) > 1e-4
+    assert (tmp_path / "newton.png").read_bytes().startswith(b"\x89PNG")
