@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -191,17 +191,16 @@ def _sealed(graph: Graph, untouched: set[str]) -> Graph:
     return Graph(graph.name, graph.inputs, outputs, became=became)
 
 
-def in_inference(values: Iterable[Value]) -> list[Value]:
-    """`values` with what stands in inference in the place of values of training; they cannot be differentiated."""
-    values = list(values)
+def in_inference(value: Value) -> Value:
+    """`value` with what stands in inference in the place of values of training; it cannot be differentiated."""
     new: dict[Value, Value] = {}
-    for node in topological(values, inference=True):
+    for node in topological([value], inference=True):
         if node.training is not None:
             inference = node.training.inference
             new[node.outputs[0]] = new.get(inference, inference)
         else:
             _carry(node, new)
-    return [new.get(v, v) for v in values]
+    return new.get(value, value)
 
 
 def substituted(value: Value, replacement: Mapping[Value, Value]) -> Value:

@@ -218,3 +218,26 @@ def test_a_layer_that_is_used_twice_moves_its_state_on_twice() -> None:
     trainer.step(x=batch)
     first = batch.mean(0) / 2
     np.testing.assert_array_equal(trainer.state()["mean"], first / 2 + (batch.mean(0) + 1) / 2)
+
+
+def test_a_gradient_of_layers_in_training_has_no_form_in_inference() -> None:
+    mean = sg.state("mean", np.zeros(4, np.float32))
+    weight = sg.parameter("weight", np.ones(4, np.float32))
+    out = centred(x, mean) * weight
+    slope = sg.grad((out**3).sum(), x)
+    with pytest.raises(sg.GradientError, match=r"prediction 'slope' .* model.eval\(\)\(x\); declared at test_reading"):
+        sg.train_step((out**2).sum(), sg.optim.sgd(0.1), predictions={"slope": slope})
+    # A metric of this kind is evaluated as it was declared.
+    trainer = sg.Trainer(sg.train_step((out**2).sum(), sg.optim.sgd(0.0), metrics={"slope": (slope**2).sum()}))
+    batch = np.arange(8, dtype=np.float32).reshape(2, 4)
+    assert trainer.evaluate({"x": batch})["slope"] == trainer.step(x=batch)["slope"]
+
+
+def test_layers_in_inference() -> None:
+    net = sg.nn.Sequential(sg.nn.BatchNorm1d(4, name="norm"), sg.nn.Sequential(sg.nn.Linear(4, 2, name="head")))
+    assert net.training and net.eval() is net and not net.layers[0].training  # type: ignore[union-attr]
+    slope = sg.grad(net(x).sum(), x)
+    batch = np.arange(8, dtype=np.float32).reshape(2, 4)
+    weight = sg.function(list(net.parameters()))()[2]
+    np.testing.assert_allclose(sg.function(slope)(batch), np.tile(weight.sum(0), (2, 1)) / np.sqrt(1 + 1e-5), rtol=1e-5)
+    assert net.train().layers[0].training  # type: ignore[union-attr]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Self
 
 from staticgrad.declare import parameter
 from staticgrad.errors import DeclarationError, shown
@@ -17,6 +18,8 @@ class Module:
     Parameters and layers are found among the attributes, in the order in which they were set.
     """
 
+    training = True
+
     def forward(self, x: Value) -> Value:
         """The result for `x`."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
@@ -24,14 +27,29 @@ class Module:
     def __call__(self, x: Value) -> Value:
         return self.forward(x)
 
+    def train(self, mode: bool = True) -> Self:
+        """Have this layer and those in it declare what they do in training, or in inference; returns the layer."""
+        self.training = bool(mode)
+        for item in self._held():
+            if isinstance(item, Module):
+                item.train(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Have this layer and those in it declare what they do in inference; returns the layer."""
+        return self.train(False)
+
     def parameters(self) -> Iterator[Value]:
         """The parameters of this layer and of the layers in it."""
+        for item in self._held():
+            if isinstance(item, Module):
+                yield from item.parameters()
+            elif isinstance(item, Value) and isinstance(item.node, Leaf) and item.node.kind == "parameter":
+                yield item
+
+    def _held(self) -> Iterator[object]:
         for attribute in vars(self).values():
-            for item in attribute if isinstance(attribute, (list, tuple)) else (attribute,):
-                if isinstance(item, Module):
-                    yield from item.parameters()
-                elif isinstance(item, Value) and isinstance(item.node, Leaf) and item.node.kind == "parameter":
-                    yield item
+            yield from attribute if isinstance(attribute, (list, tuple)) else (attribute,)
 
 
 class Linear(Module):

@@ -165,7 +165,7 @@ class _BatchNorm(Module):
             self.running_var,
             self.weight,
             self.bias,
-            training=True,
+            training=self.training,
             momentum=self.momentum,
             eps=self.eps,
         )

@@ -113,8 +113,8 @@ def train_step(
         following[state] = value
 
     results = [loss, *reported.values(), *following.values()]
-    evaluated = dict(zip(["loss", *reported], in_inference([loss, *reported.values()]), strict=True))
-    predicted = dict(zip(predicted, in_inference(predicted.values()), strict=True))
+    evaluated = {name: _evaluated(value) for name, value in {"loss": loss, **reported}.items()}
+    predicted = {name: _predicted(name, value) for name, value in predicted.items()}
     reached = leaves_behind([*results, *evaluated.values(), *predicted.values(), *following])
     inputs = [leaf for leaf in reached if leaf.kind == "input"]
     kept = [leaf for leaf in reached if leaf.kind != "input"]
@@ -218,6 +218,27 @@ def _moved(values: Iterable[Value], updates: Mapping[Value, Value]) -> dict[Valu
         for state, following in () if node.training is None else node.training.updates:
             moved[state] = substituted(following, {state: moved[state]}) if state in moved else following
     return moved | dict(updates)
+
+
+def _derives_training(value: Value) -> bool:
+    """Whether a derivative of values of training is in it: it has no form in inference."""
+    derivations = {id(n.origin.derivation): n.origin.derivation for n in topological([value]) if n.origin is not None}
+    return any(
+        node.training is not None for d in derivations.values() for node in topological(d.outputs, derivative=True)
+    )
+
+
+def _evaluated(value: Value) -> Value:
+    return value if _derives_training(value) else in_inference(value)
+
+
+def _predicted(name: str, value: Value) -> Value:
+    if _derives_training(value):
+        raise GradientError(
+            f"prediction {name!r} has a derivative of layers in training in it; declare the prediction with layers in "
+            f"inference, as in model.eval()(x); declared at {value.source} ({source_line()})"
+        )
+    return in_inference(value)
 
 
 def _subgraph(name: str, outputs: Mapping[str, Value]) -> Graph:
