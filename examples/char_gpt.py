@@ -11,7 +11,7 @@ import staticgrad as sg
 from staticgrad.nn import functional as F
 
 LAYERS, WIDTH, HEADS, CONTEXT = 4, 128, 4, 64
-BATCH, STEPS = 16, 500
+BATCH, STEPS = 16, 800
 
 
 class Attention(sg.nn.Module):
@@ -49,15 +49,15 @@ class GPT(sg.nn.Module):
     """Characters so far -> logits of the next one, at every position."""
 
     def __init__(self, characters: int) -> None:
-        self.characters = sg.nn.Embedding(characters, WIDTH, name="characters", seed=1)
-        self.positions = sg.parameter("positions", sg.init.normal((CONTEXT, WIDTH), std=0.02, seed=2))
+        self.characters = sg.parameter("characters", sg.init.normal((characters, WIDTH), std=0.02))
+        self.positions = sg.parameter("positions", sg.init.normal((CONTEXT, WIDTH), std=0.02))
         self.blocks = [Block(f"block{i}") for i in range(LAYERS)]
         self.norm = sg.nn.LayerNorm(WIDTH, name="norm")
         self.head = sg.nn.Linear(WIDTH, characters, name="head")
 
     def forward(self, x: sg.Value) -> sg.Value:
         """(N, CONTEXT) of ints -> (N, CONTEXT, characters)."""
-        x = self.characters(x) + self.positions
+        x = F.embedding(x, self.characters) + self.positions
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x))
@@ -65,11 +65,13 @@ class GPT(sg.nn.Module):
 
 def main() -> float:
     """Train, export, re-run and sample; returns the loss in nats a character on text never trained on."""
-    text = "\n".join(topics[name] for name in sorted(topics))
-    alphabet = sorted(set(text))
-    codes = np.searchsorted(alphabet, list(text))
-    train, held_out = np.split(codes, [len(codes) * 19 // 20])
-    print(f"{len(text):,} characters of documentation, {len(alphabet)} different ones.")
+    names = sorted(topics)
+    alphabet = sorted(set("\n".join(topics.values())))
+    train, held_out = (
+        np.searchsorted(alphabet, list("\n".join(topics[name] for name in chosen)))
+        for chosen in ([n for n in names if n not in names[::20]], names[::20])
+    )
+    print(f"{len(train):,} characters of documentation to learn from, {len(held_out):,} to test on.")
 
     x = sg.input("x", ("N", CONTEXT), dtype="int64")
     y = sg.input("y", ("N", CONTEXT), dtype="int64")
@@ -98,9 +100,8 @@ def main() -> float:
     step.export("char_gpt_step.onnx")
     batch = batch_of(train, random)
     again = step_alone("char_gpt_step.onnx", trainer.state(), batch)
-    print(
-        f"char_gpt_step.onnx, in onnxruntime alone: loss {again:.4f}, in the trainer {float(trainer.step(batch)):.4f}"
-    )
+    here = float(trainer.step(batch))
+    print(f"char_gpt_step.onnx, in onnxruntime alone: loss {again:.4f}; in the trainer: {here:.4f}")
     trainer.export_inference("char_gpt.onnx")
     written = write("char_gpt.onnx", held_out[:CONTEXT], 300, random)
     print("After", repr("".join(alphabet[i] for i in held_out[:CONTEXT])), "it writes:")
