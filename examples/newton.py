@@ -57,7 +57,7 @@ def newton_cg(
     loss, gradient = loss_and_gradient(x)
     path = [(1, first := float(np.linalg.norm(gradient)))]
     print(f"{0:9}  {'':12}  {first:.1e}")
-    while path[-1][1] > enough:
+    while path[-1][1] > enough and len(path) <= 30:
         count, norm = path[-1]
         change, products = conjugate_gradients(partial(hessian_times, x), -gradient, norm * min(0.5, norm / first))
         tries, rate, slope, before = 0, 2.0, np.vdot(gradient, change), loss
@@ -74,9 +74,9 @@ def newton_cg(
 def conjugate_gradients(
     times: Callable[[np.ndarray], np.ndarray], b: np.ndarray, tolerance: float
 ) -> tuple[np.ndarray, int]:
-    """An x with `|times(x) - b| <= tolerance`, for a symmetric positive matrix, and how many products it took."""
+    """An x with `|times(x) - b| <= tolerance`, for a symmetric positive matrix, and the number of products it took."""
     x, rest, direction, products = np.zeros_like(b), b, b, 0
-    while np.linalg.norm(rest) > tolerance:
+    while np.linalg.norm(rest) > tolerance and products < b.size:
         product = times(direction)
         length = np.vdot(rest, rest) / np.vdot(direction, product)
         x = x + length * direction
