@@ -12,8 +12,9 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import with_derivative
+from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.elementwise import clamp, expm1, floating, log1p
+from staticgrad.tensor.elementwise import expm1, floating, log1p
 from staticgrad.types import DType
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
