@@ -78,6 +78,7 @@ from staticgrad.ops.math import (
     tan,
     tanh,
 )
+from staticgrad.ops.product import cumprod, reduce_prod
 from staticgrad.ops.reduction import (
     arg_max,
     arg_min,
@@ -128,6 +129,7 @@ __all__ = [
     "constant_of_shape",
     "cos",
     "cosh",
+    "cumprod",
     "cumsum",
     "div",
     "elu",
@@ -179,6 +181,7 @@ __all__ = [
     "reduce_max",
     "reduce_mean",
     "reduce_min",
+    "reduce_prod",
     "reduce_sum",
     "relu",
     "reshape",
