@@ -6,6 +6,7 @@ from staticgrad.eager.activation import (
     celu,
     elu,
     gelu,
+    glu,
     hardshrink,
     hardsigmoid,
     hardswish,
@@ -13,6 +14,7 @@ from staticgrad.eager.activation import (
     leaky_relu,
     logsigmoid,
     mish,
+    prelu,
     relu,
     relu6,
     selu,
@@ -20,13 +22,22 @@ from staticgrad.eager.activation import (
     softplus,
     softshrink,
     softsign,
+    swiglu,
+    tanhshrink,
+    threshold,
 )
 from staticgrad.eager.arithmetic import (
     abs,
     add,
+    addcdiv,
+    addcmul,
     clamp,
+    clamp_max,
+    clamp_min,
     div,
     floor_divide,
+    fmax,
+    fmin,
     fmod,
     lerp,
     masked_fill,
@@ -36,8 +47,10 @@ from staticgrad.eager.arithmetic import (
     neg,
     pow,
     remainder,
+    rsub,
     sign,
     sub,
+    true_divide,
     where,
 )
 from staticgrad.eager.cast import (
@@ -85,8 +98,23 @@ from staticgrad.eager.compare import (
 )
 from staticgrad.eager.creation import (
     full_like,
+    linspace,
     ones_like,
     zeros_like,
+)
+from staticgrad.eager.cumulative import (
+    diff,
+    logcumsumexp,
+)
+from staticgrad.eager.distance import (
+    cdist,
+    cosine_similarity,
+    normalize,
+    pairwise_distance,
+)
+from staticgrad.eager.einsum import (
+    einsum,
+    tensordot,
 )
 from staticgrad.eager.elementwise import (
     acos,
@@ -103,15 +131,21 @@ from staticgrad.eager.elementwise import (
     exp2,
     expm1,
     floor,
+    frac,
     log,
     log1p,
     log2,
     log10,
+    logit,
+    nan_to_num,
+    positive,
     reciprocal,
     round,
     rsqrt,
+    sgn,
     sigmoid,
     sin,
+    sinc,
     sinh,
     sqrt,
     square,
@@ -127,14 +161,22 @@ from staticgrad.eager.index import (
     scatter_add,
 )
 from staticgrad.eager.linalg import (
+    addbmm,
     addmm,
+    addmv,
+    addr,
     baddbmm,
+    bilinear,
     bmm,
     dot,
+    inner,
+    kron,
     matmul,
     mm,
     mv,
     outer,
+    trace,
+    vdot,
 )
 from staticgrad.eager.loss import (
     binary_cross_entropy,
@@ -195,23 +237,42 @@ from staticgrad.eager.shape import (
     unsqueeze,
     view,
 )
+from staticgrad.eager.statistics import (
+    aminmax,
+    nanmean,
+    nansum,
+    std_mean,
+    var_mean,
+)
+from staticgrad.eager.transcendental import (
+    atan2,
+    hypot,
+    logaddexp,
+    logaddexp2,
+    xlogy,
+)
 
 # fmt: off
 __all__ = [
-    "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argmin", "asin", "asinh", "atan",
-    "atanh", "baddbmm", "bfloat16", "binary_cross_entropy", "binary_cross_entropy_with_logits", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp",
-    "clone", "contiguous", "cos", "cosh", "cross_entropy", "cumprod", "cumsum", "detach", "div", "dot", "double", "elu",
-    "embedding", "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "float", "floor",
-    "floor_divide", "fmod", "full_like", "gather", "ge", "gelu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "huber_loss", "index_select", "int", "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm",
-    "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsigmoid", "logsumexp", "long", "lt", "masked_fill", "matmul", "max", "maximum",
-    "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul", "mv", "ne", "neg", "nll_loss", "norm",
-    "one_hot", "ones_like", "outer", "permute", "pow", "prod", "reciprocal", "relu", "relu6", "remainder", "repeat",
-    "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "smooth_l1_loss",
-    "softmax", "softmin", "softplus", "softshrink", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std",
-    "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril", "triu", "trunc", "type", "unbind", "unflatten",
-    "unsqueeze", "var", "view", "where", "zeros_like",
+    "abs", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "amax", "amin",
+    "aminmax", "any", "argmax", "argmin", "asin", "asinh", "atan", "atan2", "atanh", "baddbmm", "bfloat16", "bilinear",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "cdist", "ceil", "celu", "chunk", "clamp", "clamp_max",
+    "clamp_min", "clone", "contiguous", "cos", "cosh", "cosine_similarity", "cross_entropy", "cumprod", "cumsum",
+    "detach", "diff", "div", "dot", "double", "einsum", "elu", "embedding", "eq", "erf", "exp", "exp2", "expand",
+    "expand_as", "expm1", "flatten", "flip", "float", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
+    "full_like", "gather", "ge", "gelu", "glu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "huber_loss", "hypot", "index_select", "inner", "int", "isfinite", "isinf", "isnan", "kl_div", "kron", "l1_loss",
+    "layer_norm", "le", "leaky_relu", "lerp", "linear", "linspace", "log", "log1p", "log2", "log10", "log_softmax",
+    "logaddexp", "logaddexp2", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor", "logit",
+    "logsigmoid", "logsumexp", "long", "lt", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum",
+    "mish", "mm", "movedim", "mse_loss", "mul", "mv", "nan_to_num", "nanmean", "nansum", "ne", "neg", "nll_loss",
+    "norm", "normalize", "one_hot", "ones_like", "outer", "pairwise_distance", "permute", "positive", "pow", "prelu",
+    "prod", "reciprocal", "relu", "relu6", "remainder", "repeat", "reshape", "round", "rsqrt", "rsub", "scatter_add",
+    "selu", "sgn", "sigmoid", "sign", "silu", "sin", "sinc", "sinh", "smooth_l1_loss", "softmax", "softmin", "softplus",
+    "softshrink", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "sum", "swiglu",
+    "t", "tan", "tanh", "tanhshrink", "tensordot", "threshold", "to", "trace", "transpose", "tril", "triu",
+    "true_divide", "trunc", "type", "unbind", "unflatten", "unsqueeze", "var", "var_mean", "vdot", "view", "where",
+    "xlogy", "zeros_like",
 ]
 # fmt: on

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import without_derivative
 from staticgrad.ops.registry import literal, plain, promote
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.elementwise import Operand, floating
+from staticgrad.tensor.elementwise import Operand, floating, trunc
+from staticgrad.types import DType
 
 
 @function
@@ -38,8 +39,30 @@ def mul(x: Operand, other: Operand) -> Value:
 
 
 @function
-def div(x: Operand, other: Operand) -> Value:
-    """`x / other`; the quotient of integers is floating."""
+def rsub(x: Operand, other: Operand, alpha: float = 1) -> Value:
+    """`other - alpha * x`."""
+    return ops.sub(other, _scaled(x, alpha))
+
+
+@function
+def div(x: Operand, other: Operand, rounding_mode: str | None = None) -> Value:
+    """`x / other`; the quotient of integers is floating.
+
+    With `rounding_mode` "floor" or "trunc" it is rounded down or towards zero, integers stay integers, and the
+    derivative is 0.
+    """
+    if rounding_mode not in (None, "floor", "trunc"):
+        raise DeclarationError(
+            f"div takes rounding_mode None, 'floor' or 'trunc', {shown(rounding_mode)} came ({source_line()})"
+        )
+    if rounding_mode == "floor":
+        return floor_divide(x, other)
+    if rounding_mode == "trunc":
+        a, b = promote(operands(x, other))
+        if a.type.dtype.is_float:
+            return without_derivative(trunc(ops.div(a, b)))
+        # ONNX's quotient of integers is rounded towards zero.
+        return ops.div(a, b)
     if isinstance(x, Value) and x.type.dtype.is_float:
         return ops.div(x, other)
     if isinstance(other, Value) and other.type.dtype.is_float:
@@ -48,9 +71,15 @@ def div(x: Operand, other: Operand) -> Value:
 
 
 @function
+def true_divide(x: Operand, other: Operand) -> Value:
+    """`x / other`, as `div`."""
+    return div(x, other)
+
+
+@function
 def floor_divide(x: Operand, other: Operand) -> Value:
     """`x / other` rounded down; the derivative is 0."""
-    a, b = promote(_operands(x, other))
+    a, b = promote(operands(x, other))
     if a.type.dtype.is_float:
         # The exact quotient is rounded down, not the rounded one: 1.0 // 0.1 is 9. Division by 0 gives what / gives.
         rest = ops.mod(a, b, fmod=True)
@@ -63,7 +92,7 @@ def floor_divide(x: Operand, other: Operand) -> Value:
 @function
 def remainder(x: Operand, other: Operand) -> Value:
     """`x - other * floor(x / other)`, with the sign of `other`."""
-    a, b = promote(_operands(x, other))
+    a, b = promote(operands(x, other))
     if not a.type.dtype.is_float:
         return ops.mod(a, b)
     rest = ops.mod(a, b, fmod=True)
@@ -79,11 +108,12 @@ def _of_wrong_sign(rest: Value, divisor: Value) -> Value:
 @function
 def fmod(x: Operand, other: Operand) -> Value:
     """The remainder of `x / other` with the sign of `x`."""
-    x, other = promote(_operands(x, other))
+    x, other = promote(operands(x, other))
     return ops.mod(x, other, fmod=True)
 
 
-def _operands(x: Operand, other: Operand) -> list[Value]:
+def operands(x: Operand, other: Operand) -> list[Value]:
+    """Both as Values; a number takes the element type of the other where that can hold it."""
     like = next((v.type.dtype for v in (x, other) if isinstance(v, Value)), None)
     return [v if isinstance(v, Value) else literal(v, like) for v in (x, other)]
 
@@ -115,6 +145,32 @@ def minimum(x: Operand, other: Operand) -> Value:
 
 
 @function
+def fmax(x: Operand, other: Operand) -> Value:
+    """The larger of two elements, or the one that is not NaN; of equal ones the first gets the derivative."""
+    a, b = promote(operands(x, other))
+    return ops.where(_or_nan(ops.greater_or_equal(a, b), b), a, b)
+
+
+@function
+def fmin(x: Operand, other: Operand) -> Value:
+    """The smaller of two elements, or the one that is not NaN; of equal ones the first gets the derivative."""
+    a, b = promote(operands(x, other))
+    return ops.where(_or_nan(ops.less_or_equal(a, b), b), a, b)
+
+
+@function
+def clamp_min(x: Value, min: Operand) -> Value:
+    """`x` limited to `min` or more."""
+    return clamp(x, min=min)
+
+
+@function
+def clamp_max(x: Value, max: Operand) -> Value:
+    """`x` limited to `max` or less."""
+    return clamp(x, max=max)
+
+
+@function
 def clamp(x: Value, min: Operand | None = None, max: Operand | None = None) -> Value:
     """`x` limited to [min, max], numbers or tensors; the derivative passes at the bounds; where min > max, `max`."""
     if min is None and max is None:
@@ -128,10 +184,10 @@ def clamp(x: Value, min: Operand | None = None, max: Operand | None = None) -> V
             return ops.clip(x, -math.inf if min is None else min, math.inf if max is None else max)
         return ops.clip(x, min, max)
     if min is not None:
-        x, low = promote(_operands(x, min))
+        x, low = promote(operands(x, min))
         x = ops.where(_or_nan(ops.less(x, low), low), low, x)
     if max is not None:
-        x, high = promote(_operands(x, max))
+        x, high = promote(operands(x, max))
         x = ops.where(_or_nan(ops.greater(x, high), high), high, x)
     return x
 
@@ -143,17 +199,40 @@ def _or_nan(beyond: Value, bound: Value) -> Value:
 @function
 def where(condition: Value, x: Operand, other: Operand) -> Value:
     """`x` where the condition holds, else `other`; all broadcast."""
-    x, other = promote(_operands(x, other))
-    return ops.where(condition, x, other)
+    x, other = promote(operands(x, other))
+    return ops.where(_condition(condition, "where"), x, other)
 
 
 @function
-def masked_fill(x: Value, mask: Value, number: Operand) -> Value:
-    """`x` with `number` where `mask` holds."""
-    return ops.where(mask, number, x)
+def masked_fill(x: Value, mask: Value, value: Operand) -> Value:
+    """`x` with `value`, a number or a tensor of rank 0, where `mask` holds; the element type stays that of `x`."""
+    if isinstance(value, Value):
+        if value.type.shape:
+            raise ShapeError(f"masked_fill takes a number or a tensor of rank 0, {value.type} came ({source_line()})")
+        if value.type.dtype is not x.type.dtype:
+            value = ops.cast(value, to=x.type.dtype)
+    return ops.where(_condition(mask, "masked_fill"), value, x)
+
+
+def _condition(mask: Value, name: str) -> Value:
+    if mask.type.dtype not in (DType.bool, DType.uint8):
+        raise DTypeError(f"{name} takes bools as its condition, {mask.type} came; compare first ({source_line()})")
+    return mask if mask.type.dtype is DType.bool else ops.cast(mask, to=DType.bool)
 
 
 @function
 def lerp(x: Value, end: Value, weight: Operand) -> Value:
     """`x + weight * (end - x)`."""
     return x + weight * (end - x)
+
+
+@function
+def addcmul(x: Value, tensor1: Value, tensor2: Value, value: float = 1) -> Value:
+    """`x + value * tensor1 * tensor2`."""
+    return ops.add(x, _scaled(ops.mul(tensor1, tensor2), value))
+
+
+@function
+def addcdiv(x: Value, tensor1: Value, tensor2: Value, value: float = 1) -> Value:
+    """`x + value * tensor1 / tensor2`."""
+    return ops.add(x, _scaled(div(tensor1, tensor2), value))

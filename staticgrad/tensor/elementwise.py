@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import ml_dtypes
+
 from staticgrad import ops
-from staticgrad.graph import Value
+from staticgrad.errors import DeclarationError, DTypeError, shown
+from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import with_derivative, without_derivative
 from staticgrad.ops.registry import literal, plain
 from staticgrad.tensor.dispatch import function
@@ -39,8 +42,8 @@ def neg(x: Value) -> Value:
 
 @function
 def sign(x: Value) -> Value:
-    """-1, 0 or 1."""
-    return ops.sign(x)
+    """-1, 0 or 1; bools stay."""
+    return ops.identity(x) if x.type.dtype is DType.bool else ops.sign(x)
 
 
 @function
@@ -209,12 +212,102 @@ def ceil(x: Value) -> Value:
 
 
 @function
-def round(x: Value) -> Value:
-    """The nearest whole number, halves to even; the derivative is 0."""
-    return ops.round(x) if x.type.dtype.is_float else x
+def round(x: Value, decimals: int = 0) -> Value:
+    """The nearest multiple of `10 ** -decimals`, halves to even; the derivative is 0."""
+    if not isinstance(decimals, int):
+        raise DeclarationError(f"round takes an int for decimals, {shown(decimals)} came ({source_line()})")
+    if not x.type.dtype.is_float:
+        return x
+    if decimals == 0:
+        return ops.round(x)
+    scale = 10.0**decimals if decimals > 0 else 10.0**-decimals
+    if decimals > 0:
+        return ops.div(ops.round(ops.mul(x, scale)), scale)
+    return ops.mul(ops.round(ops.div(x, scale)), scale)
+
+
+@function
+def trunc(x: Value) -> Value:
+    """`x` without its fraction, rounded towards zero; the derivative is 0."""
+    if not x.type.dtype.is_float:
+        return x
+    return ops.where(ops.less(x, 0), ops.ceil(x), ops.floor(x))
+
+
+@function
+def frac(x: Value) -> Value:
+    """The fraction of `x`, `x - trunc(x)`, with its sign; the derivative is 1."""
+    return ops.sub(x, trunc(x))
+
+
+@function
+def positive(x: Value) -> Value:
+    """`x` as it is; bools are refused."""
+    if x.type.dtype is DType.bool:
+        raise DTypeError(f"positive takes numbers, bool came ({source_line()})")
+    return ops.identity(x)
+
+
+@function
+def sgn(x: Value) -> Value:
+    """-1, 0 or 1, as `sign`."""
+    return sign(x)
+
+
+@function
+def sinc(x: Value) -> Value:
+    """`sin(pi x) / (pi x)`, and 1 at 0."""
+    x = floating(x) * math.pi
+    square_of_x = x * x
+    # Near 0 the quotient and its derivatives cancel; the series has them all.
+    near = ops.less(square_of_x, 0.1)
+    small = ops.where(near, square_of_x, 0)
+    series = 1 - small / 210 * (1 - small / 272)
+    for divisor in (156, 110, 72, 42, 20, 6):
+        series = 1 - small / divisor * series
+    away = ops.where(near, 1, x)
+    return ops.where(near, series, ops.sin(away) / away)
+
+
+@function
+def logit(x: Value, eps: float | None = None) -> Value:
+    """`log(x / (1 - x))`, of `x` limited to [eps, 1 - eps] where eps is given."""
+    x = floating(x)
+    if eps is not None:
+        x = ops.clip(x, eps, 1 - eps)
+    return ops.log(ops.div(x, 1 - x))
+
+
+@function
+def nan_to_num(x: Value, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Value:
+    """`x` with numbers for NaN and the infinities: the largest and smallest of the type where none is given."""
+    if not x.type.dtype.is_float:
+        return x
+    largest = float(ml_dtypes.finfo(x.type.dtype.numpy).max)  # type: ignore[no-untyped-call]
+    high = largest if posinf is None else posinf
+    low = -largest if neginf is None else neginf
+    endless = ops.isinf(x)
+    replaced = ops.where(ops.greater(x, 0), _number_like(x, high), _number_like(x, low))
+    return ops.where(ops.isnan(x), 0.0 if nan is None else nan, ops.where(endless, replaced, x))
+
+
+def _number_like(x: Value, number: float) -> Value:
+    return literal(plain(number), x.type.dtype)
 
 
 @function
 def detach(x: Value) -> Value:
     """The same value, through which no derivative flows."""
     return without_derivative(x)
+
+
+@function
+def clone(x: Value) -> Value:
+    """The same value; the derivative passes."""
+    return ops.identity(x)
+
+
+@function
+def contiguous(x: Value) -> Value:
+    """The same value: how it lies in memory is the runtime's business."""
+    return ops.identity(x)
