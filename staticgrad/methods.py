@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from staticgrad.graph import Value
-    from staticgrad.tensor.reduction import ValuesAndIndices
+    from staticgrad.tensor.reduction import Extremes, ValuesAndIndices
 
     Operand: TypeAlias = "Value | builtins.float"
 
@@ -235,9 +235,9 @@ class Methods:
         """The smallest whole number not below `x`; the derivative is 0."""
         return FUNCTIONS["ceil"](self)
 
-    def round(self) -> Value:
-        """The nearest whole number, halves to even; the derivative is 0."""
-        return FUNCTIONS["round"](self)
+    def round(self, decimals: builtins.int = 0) -> Value:
+        """The nearest multiple of `10 ** -decimals`, halves to even; the derivative is 0."""
+        return FUNCTIONS["round"](self, decimals)
 
     def add(self, other: Operand, alpha: builtins.float = 1) -> Value:
         """`x + alpha * other`."""
@@ -251,9 +251,9 @@ class Methods:
         """`x * other`."""
         return FUNCTIONS["mul"](self, other)
 
-    def div(self, other: Operand) -> Value:
+    def div(self, other: Operand, rounding_mode: str | None = None) -> Value:
         """`x / other`; the quotient of integers is floating."""
-        return FUNCTIONS["div"](self, other)
+        return FUNCTIONS["div"](self, other, rounding_mode)
 
     def floor_divide(self, other: Operand) -> Value:
         """`x / other` rounded down; the derivative is 0."""
@@ -283,9 +283,9 @@ class Methods:
         """`x` within [min, max], numbers or tensors; the derivative passes at the bounds; where min > max, `max`."""
         return FUNCTIONS["clamp"](self, min, max)
 
-    def masked_fill(self, mask: Value, number: Operand) -> Value:
-        """`x` with `number` where `mask` holds."""
-        return FUNCTIONS["masked_fill"](self, mask, number)
+    def masked_fill(self, mask: Value, value: Operand) -> Value:
+        """`x` with `value`, a number or a tensor of rank 0, where `mask` holds; the element type stays that of `x`."""
+        return FUNCTIONS["masked_fill"](self, mask, value)
 
     def lerp(self, end: Value, weight: Operand) -> Value:
         """`x + weight * (end - x)`."""
@@ -567,21 +567,25 @@ class Methods:
 
     def var(
         self,
-        dim: builtins.int | Sequence[builtins.int] | None = None,
-        correction: builtins.float = 1,
+        dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None,
+        unbiased: builtins.bool = True,
         keepdim: builtins.bool = False,
+        *,
+        correction: builtins.float | None = None,
     ) -> Value:
-        """The variance over `dim`, divided by the number of elements less `correction`."""
-        return FUNCTIONS["var"](self, dim, correction, keepdim)
+        """The variance over `dim`: the sum of `(x - mean)^2`, divided by the number of elements less `correction`."""
+        return FUNCTIONS["var"](self, dim, unbiased, keepdim, correction=correction)
 
     def std(
         self,
-        dim: builtins.int | Sequence[builtins.int] | None = None,
-        correction: builtins.float = 1,
+        dim: builtins.int | Sequence[builtins.int] | builtins.bool | None = None,
+        unbiased: builtins.bool = True,
         keepdim: builtins.bool = False,
+        *,
+        correction: builtins.float | None = None,
     ) -> Value:
-        """The standard deviation over `dim`: the square root of `var`."""
-        return FUNCTIONS["std"](self, dim, correction, keepdim)
+        """The standard deviation over `dim`: the square root of `var`; the derivative at deviation 0 is 0."""
+        return FUNCTIONS["std"](self, dim, unbiased, keepdim, correction=correction)
 
     def logsumexp(self, dim: builtins.int | Sequence[builtins.int] | None, keepdim: builtins.bool = False) -> Value:
         """`log(sum(exp(x)))` over `dim`, without overflow."""
@@ -589,24 +593,186 @@ class Methods:
 
     def norm(
         self,
-        p: builtins.float | str = 2,
+        p: builtins.float | str | None = 2,
         dim: builtins.int | Sequence[builtins.int] | None = None,
         keepdim: builtins.bool = False,
+        dtype: object = None,
     ) -> Value:
         """The p-norm over `dim`: `sum(|x|^p)^(1/p)`, the extremes of `|x|` for p = inf or -inf, a count for p = 0."""
-        return FUNCTIONS["norm"](self, p, dim, keepdim)
+        return FUNCTIONS["norm"](self, p, dim, keepdim, dtype)
 
-    def cumsum(self, dim: builtins.int) -> Value:
-        """Running sums along `dim`."""
-        return FUNCTIONS["cumsum"](self, dim)
+    def cumsum(self, dim: builtins.int, dtype: object = None) -> Value:
+        """Running sums along `dim`; of bools and integers in int64."""
+        return FUNCTIONS["cumsum"](self, dim, dtype)
 
-    def softmax(self, dim: builtins.int) -> Value:
+    def softmax(self, dim: builtins.int, dtype: object = None) -> Value:
         """Exponentials of `x`, normalised to sum to one along `dim`."""
-        return FUNCTIONS["softmax"](self, dim)
+        return FUNCTIONS["softmax"](self, dim, dtype)
 
-    def log_softmax(self, dim: builtins.int) -> Value:
+    def log_softmax(self, dim: builtins.int, dtype: object = None) -> Value:
         """The logarithm of `softmax(x, dim)`, computed without overflow."""
-        return FUNCTIONS["log_softmax"](self, dim)
+        return FUNCTIONS["log_softmax"](self, dim, dtype)
+
+    def trunc(self) -> Value:
+        """`x` without its fraction, rounded towards zero; the derivative is 0."""
+        return FUNCTIONS["trunc"](self)
+
+    def clone(self) -> Value:
+        """The same value; the derivative passes."""
+        return FUNCTIONS["clone"](self)
+
+    def contiguous(self) -> Value:
+        """The same value: how it lies in memory is the runtime's business."""
+        return FUNCTIONS["contiguous"](self)
+
+    def frac(self) -> Value:
+        """The fraction of `x`, `x - trunc(x)`, with its sign; the derivative is 1."""
+        return FUNCTIONS["frac"](self)
+
+    def positive(self) -> Value:
+        """`x` as it is; bools are refused."""
+        return FUNCTIONS["positive"](self)
+
+    def sgn(self) -> Value:
+        """-1, 0 or 1, as `sign`."""
+        return FUNCTIONS["sgn"](self)
+
+    def sinc(self) -> Value:
+        """`sin(pi x) / (pi x)`, and 1 at 0."""
+        return FUNCTIONS["sinc"](self)
+
+    def logit(self, eps: builtins.float | None = None) -> Value:
+        """`log(x / (1 - x))`, of `x` limited to [eps, 1 - eps] where eps is given."""
+        return FUNCTIONS["logit"](self, eps)
+
+    def nan_to_num(
+        self,
+        nan: builtins.float | None = 0.0,
+        posinf: builtins.float | None = None,
+        neginf: builtins.float | None = None,
+    ) -> Value:
+        """`x` with numbers for NaN and the infinities: the largest and smallest of the type where none is given."""
+        return FUNCTIONS["nan_to_num"](self, nan, posinf, neginf)
+
+    def true_divide(self, other: Operand) -> Value:
+        """`x / other`, as `div`."""
+        return FUNCTIONS["true_divide"](self, other)
+
+    def fmax(self, other: Operand) -> Value:
+        """The larger of two elements, or the one that is not NaN; of equal ones the first gets the derivative."""
+        return FUNCTIONS["fmax"](self, other)
+
+    def fmin(self, other: Operand) -> Value:
+        """The smaller of two elements, or the one that is not NaN; of equal ones the first gets the derivative."""
+        return FUNCTIONS["fmin"](self, other)
+
+    def clamp_min(self, min: Operand) -> Value:
+        """`x` limited to `min` or more."""
+        return FUNCTIONS["clamp_min"](self, min)
+
+    def clamp_max(self, max: Operand) -> Value:
+        """`x` limited to `max` or less."""
+        return FUNCTIONS["clamp_max"](self, max)
+
+    def addcmul(self, tensor1: Value, tensor2: Value, value: builtins.float = 1) -> Value:
+        """`x + value * tensor1 * tensor2`."""
+        return FUNCTIONS["addcmul"](self, tensor1, tensor2, value)
+
+    def addcdiv(self, tensor1: Value, tensor2: Value, value: builtins.float = 1) -> Value:
+        """`x + value * tensor1 / tensor2`."""
+        return FUNCTIONS["addcdiv"](self, tensor1, tensor2, value)
+
+    def atan2(self, other: Value) -> Value:
+        """The angle of the point (other, x), in (-pi, pi]; the derivative at the origin is 0."""
+        return FUNCTIONS["atan2"](self, other)
+
+    def hypot(self, other: Value) -> Value:
+        """`sqrt(x * x + other * other)`, without overflow; at the origin there is no derivative, it is NaN."""
+        return FUNCTIONS["hypot"](self, other)
+
+    def logaddexp(self, other: Value) -> Value:
+        """`log(exp(x) + exp(other))`, without overflow."""
+        return FUNCTIONS["logaddexp"](self, other)
+
+    def logaddexp2(self, other: Value) -> Value:
+        """`log2(2 ** x + 2 ** other)`, without overflow."""
+        return FUNCTIONS["logaddexp2"](self, other)
+
+    def xlogy(self, other: Operand) -> Value:
+        """`x * log(other)`, and 0 where `x` is 0 and `other` is not NaN."""
+        return FUNCTIONS["xlogy"](self, other)
+
+    def prod(self, dim: builtins.int | None = None, keepdim: builtins.bool = False, dtype: object = None) -> Value:
+        """The product over one `dim` (all dimensions without it); of bools and integers in int64."""
+        return FUNCTIONS["prod"](self, dim, keepdim, dtype)
+
+    def nansum(
+        self,
+        dim: builtins.int | Sequence[builtins.int] | None = None,
+        keepdim: builtins.bool = False,
+        dtype: object = None,
+    ) -> Value:
+        """The sum over `dim` of what is not NaN."""
+        return FUNCTIONS["nansum"](self, dim, keepdim, dtype)
+
+    def nanmean(
+        self,
+        dim: builtins.int | Sequence[builtins.int] | None = None,
+        keepdim: builtins.bool = False,
+        dtype: object = None,
+    ) -> Value:
+        """The mean over `dim` of what is not NaN; NaN where there is nothing else."""
+        return FUNCTIONS["nanmean"](self, dim, keepdim, dtype)
+
+    def aminmax(self, *, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Extremes:
+        """The minimum and the maximum over `dim` (all dimensions without it); ties share the derivative evenly."""
+        return FUNCTIONS["aminmax"](self, dim=dim, keepdim=keepdim)
+
+    def cumprod(self, dim: builtins.int, dtype: object = None) -> Value:
+        """Running products along `dim`; of bools and integers in int64."""
+        return FUNCTIONS["cumprod"](self, dim, dtype)
+
+    def logcumsumexp(self, dim: builtins.int) -> Value:
+        """`log(cumsum(exp(x)))` along `dim`, without overflow."""
+        return FUNCTIONS["logcumsumexp"](self, dim)
+
+    def diff(
+        self, n: builtins.int = 1, dim: builtins.int = -1, prepend: Value | None = None, append: Value | None = None
+    ) -> Value:
+        """Differences of neighbours along `dim`, `n` times, after `prepend` and `append` are put before and behind."""
+        return FUNCTIONS["diff"](self, n, dim, prepend, append)
+
+    def prelu(self, weight: Value) -> Value:
+        """`x` where positive, else `weight * x`; one weight, or one for every channel, which is dimension 1."""
+        return FUNCTIONS["prelu"](self, weight)
+
+    def vdot(self, other: Value) -> Value:
+        """The inner product of two vectors, as `dot`."""
+        return FUNCTIONS["vdot"](self, other)
+
+    def inner(self, other: Value) -> Value:
+        """The inner products of all vectors along the last dimensions; with a number the product."""
+        return FUNCTIONS["inner"](self, other)
+
+    def trace(self) -> Value:
+        """The sum of the diagonal of a matrix."""
+        return FUNCTIONS["trace"](self)
+
+    def kron(self, other: Value) -> Value:
+        """The Kronecker product: every element of `x` times all of `other`, side by side."""
+        return FUNCTIONS["kron"](self, other)
+
+    def addmv(self, mat: Value, vec: Value, beta: builtins.float = 1, alpha: builtins.float = 1) -> Value:
+        """`beta * x + alpha * mat @ vec`."""
+        return FUNCTIONS["addmv"](self, mat, vec, beta, alpha)
+
+    def addr(self, vec1: Value, vec2: Value, beta: builtins.float = 1, alpha: builtins.float = 1) -> Value:
+        """`beta * x + alpha * outer(vec1, vec2)`."""
+        return FUNCTIONS["addr"](self, vec1, vec2, beta, alpha)
+
+    def addbmm(self, batch1: Value, batch2: Value, beta: builtins.float = 1, alpha: builtins.float = 1) -> Value:
+        """`beta * x + alpha * (the sum of batch1 @ batch2 over the batch)`."""
+        return FUNCTIONS["addbmm"](self, batch1, batch2, beta, alpha)
 
     @property
     def T(self) -> Value:

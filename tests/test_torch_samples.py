@@ -95,7 +95,9 @@ class Sample:
         if followed and leaves:
             seeds = [torch.tensor(c, dtype=y.dtype) for c, y in zip(cotangents, followed, strict=True)]
             found = torch.autograd.grad(followed, leaves, seeds, allow_unused=True)
-            gradients = [z if g is None else g.detach().numpy() for z, g in zip(gradients, found, strict=True)]
+            gradients = [
+                z if g is None else g.detach().numpy(force=True) for z, g in zip(gradients, found, strict=True)
+            ]
         self.followed = [y.requires_grad for y in outputs]
         return [y.detach() for y in outputs], cotangents, gradients
 

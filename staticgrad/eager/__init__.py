@@ -17,15 +17,23 @@ from __future__ import annotations
 from staticgrad.eager import functions, nn, optim
 from staticgrad.eager.activation import (
     celu,
+    prelu,
     relu,
     selu,
+    threshold,
 )
 from staticgrad.eager.arithmetic import (
     abs,
     add,
+    addcdiv,
+    addcmul,
     clamp,
+    clamp_max,
+    clamp_min,
     div,
     floor_divide,
+    fmax,
+    fmin,
     fmod,
     lerp,
     masked_fill,
@@ -35,8 +43,10 @@ from staticgrad.eager.arithmetic import (
     neg,
     pow,
     remainder,
+    rsub,
     sign,
     sub,
+    true_divide,
     where,
 )
 from staticgrad.eager.cast import (
@@ -69,6 +79,7 @@ from staticgrad.eager.creation import (
     full,
     full_like,
     linspace,
+    logspace,
     manual_seed,
     ones,
     ones_like,
@@ -77,6 +88,15 @@ from staticgrad.eager.creation import (
     randn,
     zeros,
     zeros_like,
+)
+from staticgrad.eager.cumulative import (
+    diff,
+    logcumsumexp,
+)
+from staticgrad.eager.distance import (
+    cdist,
+    cosine_similarity,
+    pairwise_distance,
 )
 from staticgrad.eager.dtypes import (
     bfloat16,
@@ -88,6 +108,10 @@ from staticgrad.eager.dtypes import (
     int32,
     int64,
     uint8,
+)
+from staticgrad.eager.einsum import (
+    einsum,
+    tensordot,
 )
 from staticgrad.eager.elementwise import (
     acos,
@@ -104,15 +128,21 @@ from staticgrad.eager.elementwise import (
     exp2,
     expm1,
     floor,
+    frac,
     log,
     log1p,
     log2,
     log10,
+    logit,
+    nan_to_num,
+    positive,
     reciprocal,
     round,
     rsqrt,
+    sgn,
     sigmoid,
     sin,
+    sinc,
     sinh,
     sqrt,
     square,
@@ -129,14 +159,22 @@ from staticgrad.eager.index import (
     scatter_add,
 )
 from staticgrad.eager.linalg import (
+    addbmm,
     addmm,
+    addmv,
+    addr,
     baddbmm,
+    bilinear,
     bmm,
     dot,
+    inner,
+    kron,
     matmul,
     mm,
     mv,
     outer,
+    trace,
+    vdot,
 )
 from staticgrad.eager.reduce import (
     all,
@@ -179,6 +217,13 @@ from staticgrad.eager.shape import (
     unflatten,
     unsqueeze,
 )
+from staticgrad.eager.statistics import (
+    aminmax,
+    nanmean,
+    nansum,
+    std_mean,
+    var_mean,
+)
 from staticgrad.eager.tape import (
     enable_grad,
     is_grad_enabled,
@@ -188,21 +233,32 @@ from staticgrad.eager.tensor import (
     Tensor,
     tensor,
 )
+from staticgrad.eager.transcendental import (
+    atan2,
+    hypot,
+    logaddexp,
+    logaddexp2,
+    xlogy,
+)
 
 # fmt: off
 __all__ = [
-    "EagerError", "Tensor", "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "arange", "argmax",
-    "argmin", "asin", "asinh", "atan", "atanh", "baddbmm", "bfloat16", "bitwise_and", "bitwise_not", "bitwise_or",
-    "bitwise_xor", "bmm", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clone", "cos", "cosh", "cumprod",
-    "cumsum", "detach", "div", "dot", "enable_grad", "eq", "erf", "exp", "exp2", "expm1", "eye", "flatten", "flip",
-    "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy", "full", "full_like", "functions",
-    "gather", "ge", "gt", "index_select", "int8", "int16", "int32", "int64", "is_grad_enabled", "isfinite", "isinf",
-    "isnan", "le", "lerp", "linspace", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsumexp", "lt", "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean",
-    "min", "minimum", "mm", "movedim", "mul", "mv", "ne", "neg", "nn", "no_grad", "norm", "ones", "ones_like", "optim",
-    "outer", "permute", "pow", "prod", "rand", "randint", "randn", "reciprocal", "relu", "remainder", "reshape",
-    "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "sub", "sum", "t", "tan", "tanh", "tensor", "transpose", "tril", "triu", "trunc",
-    "uint8", "unbind", "unflatten", "unsqueeze", "var", "where", "zeros", "zeros_like",
+    "EagerError", "Tensor", "abs", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr",
+    "all", "amax", "amin", "aminmax", "any", "arange", "argmax", "argmin", "asin", "asinh", "atan", "atan2", "atanh",
+    "baddbmm", "bfloat16", "bilinear", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "broadcast_to",
+    "cat", "cdist", "ceil", "celu", "chunk", "clamp", "clamp_max", "clamp_min", "clone", "cos", "cosh",
+    "cosine_similarity", "cumprod", "cumsum", "detach", "diff", "div", "dot", "einsum", "enable_grad", "eq", "erf",
+    "exp", "exp2", "expm1", "eye", "flatten", "flip", "float16", "float32", "float64", "floor", "floor_divide", "fmax",
+    "fmin", "fmod", "frac", "from_numpy", "full", "full_like", "functions", "gather", "ge", "gt", "hypot",
+    "index_select", "inner", "int8", "int16", "int32", "int64", "is_grad_enabled", "isfinite", "isinf", "isnan", "kron",
+    "le", "lerp", "linspace", "log", "log1p", "log2", "log10", "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "lt", "manual_seed",
+    "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "movedim", "mul", "mv", "nan_to_num",
+    "nanmean", "nansum", "ne", "neg", "nn", "no_grad", "norm", "ones", "ones_like", "optim", "outer",
+    "pairwise_distance", "permute", "positive", "pow", "prelu", "prod", "rand", "randint", "randn", "reciprocal",
+    "relu", "remainder", "reshape", "round", "rsqrt", "rsub", "scatter_add", "selu", "sgn", "sigmoid", "sign", "sin",
+    "sinc", "sinh", "softmax", "split", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "sum", "t",
+    "tan", "tanh", "tensor", "tensordot", "threshold", "trace", "transpose", "tril", "triu", "true_divide", "trunc",
+    "uint8", "unbind", "unflatten", "unsqueeze", "var", "var_mean", "vdot", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on

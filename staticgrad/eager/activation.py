@@ -15,6 +15,7 @@ from staticgrad.eager.cast import floating
 from staticgrad.eager.dtypes import Array, quiet
 from staticgrad.eager.elementwise import erfc_array, sigmoid_array
 from staticgrad.eager.errors import EagerError
+from staticgrad.eager.reduce import axis_of
 from staticgrad.eager.tape import result
 
 if TYPE_CHECKING:
@@ -181,3 +182,64 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     a = x.wide
     outside = ~(np.abs(a) <= lambd)
     return result(np.where(outside, a, 0), (x, lambda g: np.where(outside, g, 0)))
+
+
+@quiet
+def tanhshrink(input: Tensor) -> Tensor:
+    """y = x - tanh x; y' = tanh^2 x."""
+    x = floating(input)
+    a = x.wide
+    t = np.tanh(a)
+    return _slope(x, a - t, t * t)
+
+
+@quiet
+def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
+    """y = x where x > threshold, else the value; y' = 0 there."""
+    a = input.wide
+    above = a > threshold
+    return result(np.where(above, a, value), (input, lambda g: np.where(above, g, 0)))
+
+
+@quiet
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """y = x for x > 0, else w x; w is one number, or one for each channel (dimension 1). y'(0) = w."""
+    channels = input.shape[1] if input.ndim > 1 else 1
+    if weight.ndim > 1 or weight.array.size not in (1, channels):
+        raise EagerError(f"prelu with {list(weight.shape)} weights: expected 1 or {channels}")
+    a, shape = input.wide, weight.shape
+    w = weight.wide.reshape((-1,) + (1,) * max(input.ndim - 2, 0)) if input.ndim else weight.wide.reshape(())
+    positive = a > 0
+
+    def to_weight(g: Array) -> Array:
+        z = np.where(positive, 0, g * a)
+        if math.prod(shape) == 1:
+            return np.asarray(z.sum()).reshape(shape)
+        return np.asarray(z.sum(axis=tuple(i for i in range(z.ndim) if i != 1)))
+
+    return result(np.where(positive, a, w * a), (input, lambda g: g * np.where(positive, 1, w)), (weight, to_weight))
+
+
+def _halves(name: str, input: Tensor, dim: int) -> tuple[Tensor, int, Array, Array]:
+    x = floating(input)
+    axis = axis_of(dim, x.ndim)
+    if not x.ndim or x.shape[axis] % 2:
+        raise EagerError(f"{name} of shape {list(x.shape)} along dim {dim}: expected an even size")
+    a, b = np.split(x.wide, 2, axis)
+    return x, axis, a, b
+
+
+@quiet
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """y = a sigmoid(b) of the halves of x; the gradients are s and a s (1 - s)."""
+    x, axis, a, b = _halves("glu", input, dim)
+    s, rest = sigmoid_array(b), sigmoid_array(-b)
+    return result(a * s, (x, lambda g: np.concatenate([g * s, g * a * s * rest], axis)))
+
+
+@quiet
+def swiglu(input: Tensor, dim: int = -1) -> Tensor:
+    """y = a sigmoid(a) b of the halves of x; the gradients are b s (1 + a (1 - s)) and a s."""
+    x, axis, a, b = _halves("swiglu", input, dim)
+    s, rest = sigmoid_array(a), sigmoid_array(-a)
+    return result(a * s * b, (x, lambda g: np.concatenate([g * b * s * (1 + a * rest), g * a * s], axis)))

@@ -5,7 +5,7 @@ Operands of different types are brought to PyTorch's common type first; numbers 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -230,4 +230,66 @@ def masked_fill(input: Tensor, mask: Tensor, value: Operand) -> Tensor:
         (input, lambda g: np.where(m, 0, g)),
         (v, lambda g: np.where(m, g, 0)),
         (mask, None),
+    )
+
+
+def rsub(input: Operand, other: Operand, alpha: float = 1) -> Tensor:
+    """y = b - alpha a: `sub` with its operands exchanged."""
+    return sub(other, input, alpha=alpha)
+
+
+def true_divide(input: Operand, other: Operand) -> Tensor:
+    """y = a / b: `div` without rounding."""
+    return div(input, other)
+
+
+def _either(input: Operand, other: Operand, beats: Any) -> Tensor:
+    a, b = promote(input, other)
+    x, z = a.wide, b.wide
+    first = beats(x, z) | np.isnan(z)
+    return result(np.where(first, x, z), (a, lambda g: np.where(first, g, 0)), (b, lambda g: np.where(first, 0, g)))
+
+
+@quiet
+def fmax(input: Operand, other: Operand) -> Tensor:
+    """The larger of both, or the one that is not nan; of equals the first gets the gradient."""
+    return _either(input, other, np.greater_equal)
+
+
+@quiet
+def fmin(input: Operand, other: Operand) -> Tensor:
+    """The smaller of both, or the one that is not nan; of equals the first gets the gradient."""
+    return _either(input, other, np.less_equal)
+
+
+def clamp_min(input: Tensor, min: Operand) -> Tensor:
+    """`clamp` from below."""
+    return clamp(input, min=min)
+
+
+def clamp_max(input: Tensor, max: Operand) -> Tensor:
+    """`clamp` from above."""
+    return clamp(input, max=max)
+
+
+@quiet
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """y = x + value a b."""
+    tx, ta, tb = promote(input, tensor1, tensor2)
+    a, b = ta.wide, tb.wide
+    return result(
+        tx.wide + value * a * b, (tx, lambda g: g), (ta, lambda g: g * value * b), (tb, lambda g: g * value * a)
+    )
+
+
+@quiet
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """y = x + value a / b; integers give float32."""
+    tx, ta, tb = (floating(x) for x in promote(input, tensor1, tensor2))
+    a, b = ta.wide, tb.wide
+    return result(
+        tx.wide + value * (a / b),
+        (tx, lambda g: g),
+        (ta, lambda g: g * value / b),
+        (tb, lambda g: -g * value * a / (b * b)),
     )

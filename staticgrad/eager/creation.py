@@ -10,6 +10,7 @@ import numpy as np
 from staticgrad.eager.dtypes import Array, DTypeLike, dtype_of, float32, int64
 from staticgrad.eager.errors import EagerError
 from staticgrad.eager.shape import Sizes, numbers_of
+from staticgrad.eager.tape import result
 from staticgrad.eager.tensor import Tensor
 
 _generator = [np.random.default_rng()]
@@ -97,10 +98,36 @@ def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32, requires_gr
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: DTypeLike = float32, requires_grad: bool = False
+    start: float | Tensor,
+    end: float | Tensor,
+    steps: int,
+    *,
+    dtype: DTypeLike = float32,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """`steps` evenly spaced numbers from start to end, both included."""
-    return _leaf(np.linspace(start, end, steps), dtype, requires_grad)
+    """`steps` evenly spaced numbers from start to end, both included; the gradient goes to bounds that are tensors."""
+    share = np.linspace(0, 1, steps)
+    low, high = (np.asarray(x.array if isinstance(x, Tensor) else x, np.float64) for x in (start, end))
+    line = np.linspace(low, high, steps)
+    edges = [
+        (x, formula)
+        for x, formula in ((start, lambda g: (g * (1 - share)).sum()), (end, lambda g: (g * share).sum()))
+        if isinstance(x, Tensor)
+    ]
+    return result(line, *edges, dtype=dtype_of(dtype)) if edges else _leaf(line, dtype, requires_grad)
+
+
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: DTypeLike = float32,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`base` to the powers of evenly spaced numbers from start to end, both included."""
+    return _leaf(np.power(float(base), np.linspace(start, end, steps)), dtype, requires_grad)
 
 
 def zeros_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:

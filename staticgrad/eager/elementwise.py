@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import ml_dtypes
 import numpy as np
 
 from staticgrad.eager.cast import floating
-from staticgrad.eager.dtypes import Array, is_float, quiet
+from staticgrad.eager.dtypes import Array, boolean, is_float, quiet
+from staticgrad.eager.errors import EagerError
 from staticgrad.eager.tape import result
 
 if TYPE_CHECKING:
@@ -261,3 +263,66 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     x = input.wide
     y = np.rint(x) if not decimals else np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
     return result(y, (input, np.zeros_like))
+
+
+@quiet
+def frac(input: Tensor) -> Tensor:
+    """The part of x behind the point, with the sign of x; y' = 1."""
+    a = input.wide
+    return result(np.fmod(a, np.asarray(1, a.dtype)), (input, lambda g: g))
+
+
+def positive(input: Tensor) -> Tensor:
+    """The tensor as it is; bool has no sign."""
+    if input.dtype == boolean:
+        raise EagerError("positive of bool is not defined: expected numbers")
+    return result(input.array.copy(), (input, lambda g: g))
+
+
+def sgn(input: Tensor) -> Tensor:
+    """-1, 0 or 1; y' = 0."""
+    a = input.array
+    return result(a.copy() if input.dtype == boolean else np.sign(input.wide), (input, np.zeros_like))
+
+
+@quiet
+def sinc(input: Tensor) -> Tensor:
+    """y = sin(pi x) / (pi x), 1 at 0; y' = (cos(pi x) - y) / x, near 0 by its series."""
+    x = floating(input)
+    a = x.wide
+    angle = a * math.pi
+    y = np.sinc(a).astype(a.dtype)
+
+    def formula(g: Array) -> Array:
+        near = np.abs(angle) < 0.05
+        series = -(math.pi**2) / 3 * a * (1 - angle**2 / 10 * (1 - angle**2 / 28 * (1 - angle**2 / 54)))
+        return np.asarray(g * np.where(near, series, (np.cos(angle) - y) / np.where(near, 1, a)))
+
+    return result(y, (x, formula))
+
+
+@quiet
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """y = ln(x / (1 - x)), of x cut to [eps, 1 - eps] if there is an eps; y' = 1 / (x (1 - x)), 0 beyond the cuts."""
+    x = floating(input)
+    a = x.wide
+    low, high = (-math.inf, math.inf) if eps is None else (eps, 1 - eps)
+    z = np.clip(a, np.asarray(low, a.dtype), np.asarray(high, a.dtype))
+    slope = np.where((a < low) | (a > high), 0, 1 / (z * (1 - z))).astype(a.dtype)
+    return result(np.log(z) - np.log1p(-z), (x, lambda g: g * slope))
+
+
+@quiet
+def nan_to_num(
+    input: Tensor, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """Numbers for nan and the infinities, by default 0 and the largest and smallest of the type; y' = 0 there."""
+    if not is_float(input.dtype):
+        return result(input.array.copy(), (input, None))
+    a = input.wide
+    top = float(ml_dtypes.finfo(input.dtype).max)  # type: ignore[no-untyped-call]
+    y = np.where(np.isnan(a), 0.0 if nan is None else nan, a)
+    y = np.where(a == math.inf, top if posinf is None else posinf, y)
+    y = np.where(a == -math.inf, -top if neginf is None else neginf, y)
+    finite = np.isfinite(a)
+    return result(y, (input, lambda g: np.where(finite, g, 0)))

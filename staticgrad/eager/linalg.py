@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from staticgrad.eager.arithmetic import add, mul
+from staticgrad.eager.cast import promote
 from staticgrad.eager.dtypes import Array, quiet
+from staticgrad.eager.einsum import einsum, tensordot
 from staticgrad.eager.errors import EagerError
+from staticgrad.eager.reduce import sum
 from staticgrad.eager.shape import unsqueeze
 from staticgrad.eager.tape import result
 
@@ -111,6 +114,66 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """y = beta input + alpha batch1 batch2, for batches; `input` broadcasts. With beta 0 it is not read."""
     return _blend(input, bmm(batch1, batch2), beta, alpha)
+
+
+def vdot(input: Tensor, other: Tensor) -> Tensor:
+    """The inner product of two vectors."""
+    _expect("vdot", input, other, (1, 1))
+    return matmul(input, other)
+
+
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """The inner products of all vectors along the last dimensions; with a number the product."""
+    if not input.ndim or not other.ndim:
+        return mul(input, other)
+    return tensordot(input, other, ([-1], [-1]))
+
+
+def trace(input: Tensor) -> Tensor:
+    """The sum of the diagonal of a matrix; its gradient is a diagonal of g."""
+    if input.ndim != 2:
+        raise EagerError(f"trace of shape {list(input.shape)}: expected a matrix")
+    shape = input.shape
+    return result(np.trace(input.wide), (input, lambda g: g * np.eye(*shape, dtype=g.dtype)))
+
+
+@quiet
+def kron(input: Tensor, other: Tensor) -> Tensor:
+    """The Kronecker product: all of b times every element of a, side by side."""
+    ta, tb = promote(input, other)
+    rank = max(ta.ndim, tb.ndim)
+    a, b = (x.wide.reshape((1,) * (rank - x.ndim) + x.shape) for x in (ta, tb))
+    whole = tuple(n for pair in zip(a.shape, b.shape, strict=True) for n in pair)
+    odd, even = tuple(range(1, 2 * rank, 2)), tuple(range(0, 2 * rank, 2))
+
+    def to_input(g: Array) -> Array:
+        return np.asarray((g.reshape(whole) * np.expand_dims(b, even)).sum(axis=odd)).reshape(ta.shape)
+
+    def to_other(g: Array) -> Array:
+        return np.asarray((g.reshape(whole) * np.expand_dims(a, odd)).sum(axis=even)).reshape(tb.shape)
+
+    return result(np.kron(a, b), (ta, to_input), (tb, to_other))
+
+
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """y = beta input + alpha mat vec; `input` broadcasts. With beta 0 it is not read."""
+    return _blend(input, mv(mat, vec), beta, alpha)
+
+
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """y = beta input + alpha vec1 vec2^T; `input` broadcasts. With beta 0 it is not read."""
+    return _blend(input, outer(vec1, vec2), beta, alpha)
+
+
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """y = beta input + alpha times the sum of the products of the batches. With beta 0 `input` is not read."""
+    return _blend(input, sum(bmm(batch1, batch2), 0), beta, alpha)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y_o = a W_o b + bias_o for vectors a and b along the last dimensions."""
+    y = einsum("...i,oij,...j->...o", input1, weight, input2)
+    return y if bias is None else add(y, bias)
 
 
 def _blend(input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:

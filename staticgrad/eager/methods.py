@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from staticgrad.eager import activation, arithmetic, cast, compare, elementwise, index, linalg, reduce, shape
+from staticgrad.eager import (
+    activation,
+    arithmetic,
+    cast,
+    compare,
+    cumulative,
+    elementwise,
+    index,
+    linalg,
+    reduce,
+    shape,
+    statistics,
+    transcendental,
+)
 
 
 class Methods:
@@ -85,6 +98,44 @@ class Methods:
     ceil = elementwise.ceil
     trunc = elementwise.trunc
     round = elementwise.round
+
+    prelu = activation.prelu
+
+    true_divide = arithmetic.true_divide
+    fmax = arithmetic.fmax
+    fmin = arithmetic.fmin
+    clamp_min = arithmetic.clamp_min
+    clamp_max = arithmetic.clamp_max
+    addcmul = arithmetic.addcmul
+    addcdiv = arithmetic.addcdiv
+
+    frac = elementwise.frac
+    positive = elementwise.positive
+    sgn = elementwise.sgn
+    sinc = elementwise.sinc
+    logit = elementwise.logit
+    nan_to_num = elementwise.nan_to_num
+
+    atan2 = transcendental.atan2
+    hypot = transcendental.hypot
+    logaddexp = transcendental.logaddexp
+    logaddexp2 = transcendental.logaddexp2
+    xlogy = transcendental.xlogy
+
+    aminmax = statistics.aminmax
+    nansum = statistics.nansum
+    nanmean = statistics.nanmean
+
+    logcumsumexp = cumulative.logcumsumexp
+    diff = cumulative.diff
+
+    vdot = linalg.vdot
+    inner = linalg.inner
+    trace = linalg.trace
+    kron = linalg.kron
+    addmv = linalg.addmv
+    addr = linalg.addr
+    addbmm = linalg.addbmm
 
     relu = activation.relu
     hardshrink = activation.hardshrink

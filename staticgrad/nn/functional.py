@@ -4,6 +4,7 @@ from staticgrad.tensor.activation import (
     celu,
     elu,
     gelu,
+    glu,
     hardshrink,
     hardsigmoid,
     hardswish,
@@ -11,6 +12,7 @@ from staticgrad.tensor.activation import (
     leaky_relu,
     logsigmoid,
     mish,
+    prelu,
     relu,
     relu6,
     selu,
@@ -19,11 +21,22 @@ from staticgrad.tensor.activation import (
     softplus,
     softshrink,
     softsign,
+    swiglu,
+    tanhshrink,
+    threshold,
 )
 from staticgrad.tensor.attention import scaled_dot_product_attention
+from staticgrad.tensor.distance import (
+    cosine_similarity,
+    normalize,
+    pairwise_distance,
+)
 from staticgrad.tensor.elementwise import tanh
 from staticgrad.tensor.indexing import embedding, one_hot
-from staticgrad.tensor.linear import linear
+from staticgrad.tensor.linear import (
+    bilinear,
+    linear,
+)
 from staticgrad.tensor.loss import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -36,12 +49,15 @@ from staticgrad.tensor.reduction import log_softmax, softmax, softmin
 
 __all__ = [
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy_with_logits",
     "celu",
+    "cosine_similarity",
     "cross_entropy",
     "elu",
     "embedding",
     "gelu",
+    "glu",
     "group_norm",
     "hardshrink",
     "hardsigmoid",
@@ -57,7 +73,10 @@ __all__ = [
     "mish",
     "mse_loss",
     "nll_loss",
+    "normalize",
     "one_hot",
+    "pairwise_distance",
+    "prelu",
     "relu",
     "relu6",
     "rms_norm",
@@ -70,5 +89,8 @@ __all__ = [
     "softplus",
     "softshrink",
     "softsign",
+    "swiglu",
     "tanh",
+    "tanhshrink",
+    "threshold",
 ]

@@ -84,6 +84,7 @@ from staticgrad.ops.normalization import (
     layer_normalization,
     rms_normalization,
 )
+from staticgrad.ops.product import cumprod, reduce_prod
 from staticgrad.ops.reduction import (
     arg_max,
     arg_min,
@@ -135,6 +136,7 @@ __all__ = [
     "constant_of_shape",
     "cos",
     "cosh",
+    "cumprod",
     "cumsum",
     "div",
     "elu",
@@ -188,6 +190,7 @@ __all__ = [
     "reduce_max",
     "reduce_mean",
     "reduce_min",
+    "reduce_prod",
     "reduce_sum",
     "relu",
     "reshape",

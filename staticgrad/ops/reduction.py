@@ -15,7 +15,7 @@ from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.types import DType, TensorType
 
 
-def _kept(value, x, axes, keepdims, noop_with_empty_axes):
+def kept(value, x, axes, keepdims, noop_with_empty_axes):
     """A reduced value with the reduced axes back as size 1, so that it broadcasts against `x`."""
     if keepdims or len(value.type.shape) == len(x.type.shape):
         return value
@@ -38,7 +38,7 @@ def reduce_sum(
 
 @reduce_sum.vjp
 def _(g, y, x, axes, **how):
-    return OPERATORS["Expand"](_kept(g, x, axes, **how), shape_of(x)), None
+    return OPERATORS["Expand"](kept(g, x, axes, **how), shape_of(x)), None
 
 
 @onnx_op("ReduceMean", type=_floating_reduced)
@@ -51,7 +51,7 @@ def reduce_mean(
 @reduce_mean.vjp
 def _(g, y, x, axes, **how):
     g = divided_by_ratio(g, x, y)
-    return OPERATORS["Expand"](_kept(g, x, axes, **how), shape_of(x)), None
+    return OPERATORS["Expand"](kept(g, x, axes, **how), shape_of(x)), None
 
 
 @onnx_op("ReduceMax", type=reduced)
@@ -79,9 +79,9 @@ def _(g, y, x, axes, **how):
 
 
 def _to_extremes(g, y, x, axes, how):
-    hit = OPERATORS["Cast"](equal(x, _kept(y, x, axes, **how)), to=x.type.dtype)
+    hit = OPERATORS["Cast"](equal(x, kept(y, x, axes, **how)), to=x.type.dtype)
     count = reduce_sum(hit, axes, keepdims=True, noop_with_empty_axes=how["noop_with_empty_axes"])
-    return _kept(g, x, axes, **how) * (hit / count)
+    return kept(g, x, axes, **how) * (hit / count)
 
 
 @onnx_op("ReduceLogSumExp", type=_floating_reduced)
@@ -93,9 +93,9 @@ def reduce_log_sum_exp(
 
 @reduce_log_sum_exp.vjp
 def _(g, y, x, axes, **how):
-    y = _kept(y, x, axes, **how)
+    y = kept(y, x, axes, **how)
     # A sum that is infinite has no finite distance to its terms; -inf - -inf would be NaN.
-    return _kept(g, x, axes, **how) * exp(x - where(isinf(y), 0, y)), None
+    return kept(g, x, axes, **how) * exp(x - where(isinf(y), 0, y)), None
 
 
 @onnx_op("ReduceL1", type=_floating_reduced)
@@ -107,7 +107,7 @@ def reduce_l1(
 
 @reduce_l1.vjp
 def _(g, y, x, axes, **how):
-    return _kept(g, x, axes, **how) * sign(x), None
+    return kept(g, x, axes, **how) * sign(x), None
 
 
 @onnx_op("ReduceL2", type=_floating_reduced)
@@ -119,9 +119,9 @@ def reduce_l2(
 
 @reduce_l2.vjp
 def _(g, y, x, axes, **how):
-    y = _kept(y, x, axes, **how)
+    y = kept(y, x, axes, **how)
     zero = equal(y, 0)
-    return where(zero, 0, _kept(g, x, axes, **how) * (x / where(zero, 1, y))), None
+    return where(zero, 0, kept(g, x, axes, **how) * (x / where(zero, 1, y))), None
 
 
 def _index_type(x, *, axis, keepdims, select_last_index):

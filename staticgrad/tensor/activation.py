@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError, shown
+from staticgrad.errors import DeclarationError, ShapeError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import with_derivative
+from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.elementwise import clamp, expm1, floating, log1p
-from staticgrad.types import DType
+from staticgrad.tensor.elementwise import expm1, floating, log1p
+from staticgrad.tensor.shape import axis_of
+from staticgrad.types import DType, is_unknown
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -192,3 +194,56 @@ def hardshrink(x: Value, lambd: float = 0.5) -> Value:
     """`x`, and 0 where it is within `lambd` of 0."""
     x = floating(x)
     return ops.where(ops.less_or_equal(ops.abs(x), lambd), 0, x)
+
+
+@function
+def tanhshrink(x: Value) -> Value:
+    """`x - tanh(x)`."""
+    x = floating(x)
+    return x - ops.tanh(x)
+
+
+@function
+def threshold(x: Value, threshold: float, value: float) -> Value:
+    """`x` where it exceeds the threshold, else `value`."""
+    return ops.where(ops.greater(x, threshold), x, value)
+
+
+@function
+def prelu(x: Value, weight: Value) -> Value:
+    """`x` where positive, else `weight * x`; one weight, or one for every channel, which is dimension 1."""
+    rank = len(x.type.shape)
+    if len(weight.type.shape) > 1:
+        raise ShapeError(f"prelu takes a weight of rank 0 or 1, {weight.type} came ({source_line()})")
+    if weight.type.shape and weight.type.shape != (1,):
+        count, channels = weight.type.shape[0], x.type.shape[1] if rank > 1 else 1
+        if count != channels and not is_unknown(count) and not is_unknown(channels):
+            raise ShapeError(f"prelu has {count} weights for {channels} channels of {x.type} ({source_line()})")
+        weight = ops.reshape(weight, [-1] + [1] * max(rank - 2, 0))
+    elif rank == 0:
+        weight = ops.reshape(weight, [])
+    return _where_positive(x, x, weight * x)
+
+
+@function
+def glu(x: Value, dim: int = -1) -> Value:
+    """`a * sigmoid(b)` of the halves a and b of `x` along `dim` (Dauphin et al. 2017)."""
+    a, b = _halves(x, dim, "glu")
+    return a * ops.sigmoid(b)
+
+
+@function
+def swiglu(x: Value, dim: int = -1) -> Value:
+    """`silu(a) * b` of the halves a and b of `x` along `dim` (Shazeer 2020)."""
+    a, b = _halves(x, dim, "swiglu")
+    return silu(a) * b
+
+
+def _halves(x: Value, dim: int, name: str) -> tuple[Value, Value]:
+    axis = axis_of(x, dim)
+    length = x.type.shape[axis] if x.type.shape else 1
+    if not isinstance(length, int) or length % 2:
+        what = f"{length} elements" if isinstance(length, int) else "a size that only the run knows"
+        raise ShapeError(f"{name} needs an even size of dimension {dim}, {what} came: {x.type} ({source_line()})")
+    a, b = ops.split(floating(x), [length // 2, length // 2], axis=axis)
+    return a, b

@@ -10,8 +10,8 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Array, Value, source_line
-from staticgrad.ops.kinds import shape_of
-from staticgrad.ops.registry import constant, element_type, plain
+from staticgrad.ops.kinds import is_half, shape_of
+from staticgrad.ops.registry import constant, element_type, literal, plain
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.shape import sizes_given, whole_numbers
 from staticgrad.types import DType
@@ -97,10 +97,39 @@ def eye(n: int, m: int | None = None, dtype: object = "float32") -> Value:
 
 
 @function
-def linspace(start: float, end: float, steps: int, dtype: object = "float32") -> Value:
-    """`steps` numbers from `start` to `end`, both included, at equal distances."""
+def linspace(start: float | Value, end: float | Value, steps: int, dtype: object = "float32") -> Value:
+    """`steps` numbers from `start` to `end`, both included, at equal distances; numbers, or tensors of rank 0."""
     (count,) = whole_numbers([steps], "steps")
+    target = element_type(dtype)
     bounds = (plain(start), plain(end))
+    if any(isinstance(b, Value) for b in bounds):
+        return _between(bounds, count, target)
     if not all(isinstance(b, (int, float)) for b in bounds):
         raise DeclarationError(f"linspace needs two numbers, {shown(bounds)} came ({source_line()})")
-    return constant(np.linspace(*bounds, count).astype(element_type(dtype).numpy))
+    return constant(np.linspace(*bounds, count).astype(target.numpy))
+
+
+def _between(bounds: tuple[Value | float, ...], count: int, target: DType) -> Value:
+    for bound in bounds:
+        if isinstance(bound, Value) and bound.type.shape:
+            raise ShapeError(f"linspace takes tensors of rank 0, {bound.type} came ({source_line()})")
+    # Integers are rounded towards zero at the end, from numbers that hold them exactly.
+    between = target if target.is_float and not is_half(target) else DType.float64
+    start, end = (ops.cast(b if isinstance(b, Value) else literal(b), to=between) for b in bounds)
+    numbers = np.arange(count)
+    if count == 1:
+        line = ops.reshape(start, [1])
+    else:
+        # From the nearer end, so that both are met exactly.
+        forward = constant(numbers.astype(between.numpy))
+        backward = constant((count - 1 - numbers).astype(between.numpy))
+        step = (end - start) / (count - 1)
+        line = ops.where(constant(numbers < (count + 1) // 2), start + forward * step, end - backward * step)
+    return line if between is target else ops.cast(line, to=target)
+
+
+@function
+def logspace(start: float, end: float, steps: int, base: float = 10.0, dtype: object = "float32") -> Value:
+    """`base` to the powers of `linspace(start, end, steps)`."""
+    powers = linspace(start, end, steps, "float64")
+    return ops.cast(ops.pow(literal(float(plain(base)), DType.float64), powers), to=element_type(dtype))

@@ -1,14 +1,16 @@
-"""PyTorch's elementwise functions over the operators."""
+"""PyTorch's elementwise functions of one operand."""
 
 from __future__ import annotations
 
 import math
 
+import ml_dtypes
+
 from staticgrad import ops
-from staticgrad.errors import DeclarationError
+from staticgrad.errors import DeclarationError, DTypeError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import with_derivative, without_derivative
-from staticgrad.ops.registry import literal, plain, promote
+from staticgrad.ops.registry import literal, plain
 from staticgrad.tensor.dispatch import function
 from staticgrad.types import DType
 
@@ -40,8 +42,8 @@ def neg(x: Value) -> Value:
 
 @function
 def sign(x: Value) -> Value:
-    """-1, 0 or 1."""
-    return ops.sign(x)
+    """-1, 0 or 1; bools stay."""
+    return ops.identity(x) if x.type.dtype is DType.bool else ops.sign(x)
 
 
 @function
@@ -210,241 +212,102 @@ def ceil(x: Value) -> Value:
 
 
 @function
-def round(x: Value) -> Value:
-    """The nearest whole number, halves to even; the derivative is 0."""
-    return ops.round(x) if x.type.dtype.is_float else x
+def round(x: Value, decimals: int = 0) -> Value:
+    """The nearest multiple of `10 ** -decimals`, halves to even; the derivative is 0."""
+    if not isinstance(decimals, int):
+        raise DeclarationError(f"round takes an int for decimals, {shown(decimals)} came ({source_line()})")
+    if not x.type.dtype.is_float:
+        return x
+    if decimals == 0:
+        return ops.round(x)
+    scale = 10.0**decimals if decimals > 0 else 10.0**-decimals
+    if decimals > 0:
+        return ops.div(ops.round(ops.mul(x, scale)), scale)
+    return ops.mul(ops.round(ops.div(x, scale)), scale)
 
 
 @function
-def add(x: Operand, other: Operand, alpha: float = 1) -> Value:
-    """`x + alpha * other`."""
-    return ops.add(x, _scaled(other, alpha))
+def trunc(x: Value) -> Value:
+    """`x` without its fraction, rounded towards zero; the derivative is 0."""
+    if not x.type.dtype.is_float:
+        return x
+    return ops.where(ops.less(x, 0), ops.ceil(x), ops.floor(x))
 
 
 @function
-def sub(x: Operand, other: Operand, alpha: float = 1) -> Value:
-    """`x - alpha * other`."""
-    return ops.sub(x, _scaled(other, alpha))
-
-
-def _scaled(other: Operand, alpha: float) -> Operand:
-    if alpha == 1:
-        return other
-    return ops.mul(other, alpha) if isinstance(other, Value) else other * alpha
+def frac(x: Value) -> Value:
+    """The fraction of `x`, `x - trunc(x)`, with its sign; the derivative is 1."""
+    return ops.sub(x, trunc(x))
 
 
 @function
-def mul(x: Operand, other: Operand) -> Value:
-    """`x * other`."""
-    return ops.mul(x, other)
+def positive(x: Value) -> Value:
+    """`x` as it is; bools are refused."""
+    if x.type.dtype is DType.bool:
+        raise DTypeError(f"positive takes numbers, bool came ({source_line()})")
+    return ops.identity(x)
 
 
 @function
-def div(x: Operand, other: Operand) -> Value:
-    """`x / other`; the quotient of integers is floating."""
-    if isinstance(x, Value) and x.type.dtype.is_float:
-        return ops.div(x, other)
-    if isinstance(other, Value) and other.type.dtype.is_float:
-        return ops.div(x, other)
-    return ops.div(floating(x), floating(other))
+def sgn(x: Value) -> Value:
+    """-1, 0 or 1, as `sign`."""
+    return sign(x)
 
 
 @function
-def floor_divide(x: Operand, other: Operand) -> Value:
-    """`x / other` rounded down; the derivative is 0."""
-    a, b = promote(_operands(x, other))
-    if a.type.dtype.is_float:
-        # The exact quotient is rounded down, not the rounded one: 1.0 // 0.1 is 9. Division by 0 gives what / gives.
-        rest = ops.mod(a, b, fmod=True)
-        towards_zero = ops.round(ops.div(ops.sub(a, rest), b))
-        exact = ops.where(_of_wrong_sign(rest, b), ops.sub(towards_zero, 1), towards_zero)
-        return without_derivative(ops.where(ops.equal(b, 0), ops.div(a, b), exact))
-    return ops.div(ops.sub(a, ops.mod(a, b)), b)
+def sinc(x: Value) -> Value:
+    """`sin(pi x) / (pi x)`, and 1 at 0."""
+    x = floating(x) * math.pi
+    square_of_x = x * x
+    # Near 0 the quotient and its derivatives cancel; the series has them all.
+    near = ops.less(square_of_x, 0.1)
+    small = ops.where(near, square_of_x, 0)
+    series = 1 - small / 210 * (1 - small / 272)
+    for divisor in (156, 110, 72, 42, 20, 6):
+        series = 1 - small / divisor * series
+    away = ops.where(near, 1, x)
+    return ops.where(near, series, ops.sin(away) / away)
 
 
 @function
-def remainder(x: Operand, other: Operand) -> Value:
-    """`x - other * floor(x / other)`, with the sign of `other`."""
-    a, b = promote(_operands(x, other))
-    if not a.type.dtype.is_float:
-        return ops.mod(a, b)
-    rest = ops.mod(a, b, fmod=True)
-    # fmod is exact and has the sign of a; where that is the wrong one the divisor is added once.
-    return ops.where(_of_wrong_sign(rest, b), ops.add(rest, b), rest)
-
-
-def _of_wrong_sign(rest: Value, divisor: Value) -> Value:
-    opposite = ops.logical_xor(ops.less(rest, 0), ops.less(divisor, 0))
-    return ops.logical_and(opposite, ops.logical_not(ops.equal(rest, 0)))
+def logit(x: Value, eps: float | None = None) -> Value:
+    """`log(x / (1 - x))`, of `x` limited to [eps, 1 - eps] where eps is given."""
+    x = floating(x)
+    if eps is not None:
+        x = ops.clip(x, eps, 1 - eps)
+    return ops.log(ops.div(x, 1 - x))
 
 
 @function
-def fmod(x: Operand, other: Operand) -> Value:
-    """The remainder of `x / other` with the sign of `x`."""
-    x, other = promote(_operands(x, other))
-    return ops.mod(x, other, fmod=True)
+def nan_to_num(x: Value, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Value:
+    """`x` with numbers for NaN and the infinities: the largest and smallest of the type where none is given."""
+    if not x.type.dtype.is_float:
+        return x
+    largest = float(ml_dtypes.finfo(x.type.dtype.numpy).max)  # type: ignore[no-untyped-call]
+    high = largest if posinf is None else posinf
+    low = -largest if neginf is None else neginf
+    endless = ops.isinf(x)
+    replaced = ops.where(ops.greater(x, 0), _number_like(x, high), _number_like(x, low))
+    return ops.where(ops.isnan(x), 0.0 if nan is None else nan, ops.where(endless, replaced, x))
 
 
-def _operands(x: Operand, other: Operand) -> list[Value]:
-    like = next((v.type.dtype for v in (x, other) if isinstance(v, Value)), None)
-    return [v if isinstance(v, Value) else literal(v, like) for v in (x, other)]
-
-
-@function
-def pow(x: Operand, exponent: Operand) -> Value:
-    """`x ** exponent`."""
-    exponent = plain(exponent)
-    if isinstance(exponent, (int, float)) and isinstance(x, Value):
-        if exponent < 0 or isinstance(exponent, float):
-            x = floating(x)
-        if exponent == 2:
-            return ops.mul(x, x)
-        if exponent == 0.5:
-            return ops.sqrt(x)
-    return ops.pow(x, exponent)
-
-
-@function
-def maximum(x: Operand, other: Operand) -> Value:
-    """The larger of two elements; ties share the derivative evenly."""
-    return ops.max(x, other)
-
-
-@function
-def minimum(x: Operand, other: Operand) -> Value:
-    """The smaller of two elements; ties share the derivative evenly."""
-    return ops.min(x, other)
-
-
-@function
-def clamp(x: Value, min: Operand | None = None, max: Operand | None = None) -> Value:
-    """`x` limited to [min, max], numbers or tensors; the derivative passes at the bounds; where min > max, `max`."""
-    if min is None and max is None:
-        raise DeclarationError(f"clamp needs min or max ({source_line()})")
-    min, max = plain(min), plain(max)
-    if all(bound is None or isinstance(bound, (int, float)) for bound in (min, max)):
-        if not x.type.dtype.is_float and any(isinstance(b, float) for b in (min, max)):
-            x = floating(x)
-        if x.type.dtype.is_float:
-            # Without a bound runtimes take the largest finite number for it, and inf would not stay inf.
-            return ops.clip(x, -math.inf if min is None else min, math.inf if max is None else max)
-        return ops.clip(x, min, max)
-    if min is not None:
-        x, low = promote(_operands(x, min))
-        x = ops.where(_or_nan(ops.less(x, low), low), low, x)
-    if max is not None:
-        x, high = promote(_operands(x, max))
-        x = ops.where(_or_nan(ops.greater(x, high), high), high, x)
-    return x
-
-
-def _or_nan(beyond: Value, bound: Value) -> Value:
-    return ops.logical_or(beyond, ops.isnan(bound)) if bound.type.dtype.is_float else beyond
-
-
-@function
-def where(condition: Value, x: Operand, other: Operand) -> Value:
-    """`x` where the condition holds, else `other`; all broadcast."""
-    x, other = promote(_operands(x, other))
-    return ops.where(condition, x, other)
-
-
-@function
-def masked_fill(x: Value, mask: Value, number: Operand) -> Value:
-    """`x` with `number` where `mask` holds."""
-    return ops.where(mask, number, x)
-
-
-@function
-def lerp(x: Value, end: Value, weight: Operand) -> Value:
-    """`x + weight * (end - x)`."""
-    return x + weight * (end - x)
-
-
-@function
-def eq(x: Operand, other: Operand) -> Value:
-    """`x == other`."""
-    return ops.equal(x, other)
-
-
-@function
-def ne(x: Operand, other: Operand) -> Value:
-    """`x != other`."""
-    return ops.logical_not(ops.equal(x, other))
-
-
-@function
-def lt(x: Operand, other: Operand) -> Value:
-    """`x < other`."""
-    return ops.less(x, other)
-
-
-@function
-def le(x: Operand, other: Operand) -> Value:
-    """`x <= other`."""
-    return ops.less_or_equal(x, other)
-
-
-@function
-def gt(x: Operand, other: Operand) -> Value:
-    """`x > other`."""
-    return ops.greater(x, other)
-
-
-@function
-def ge(x: Operand, other: Operand) -> Value:
-    """`x >= other`."""
-    return ops.greater_or_equal(x, other)
-
-
-@function
-def logical_and(x: Value, other: Value | bool) -> Value:
-    """Whether both are not zero."""
-    return ops.logical_and(_truth(x), _truth(other))
-
-
-@function
-def logical_or(x: Value, other: Value | bool) -> Value:
-    """Whether one or both are not zero."""
-    return ops.logical_or(_truth(x), _truth(other))
-
-
-@function
-def logical_xor(x: Value, other: Value | bool) -> Value:
-    """Whether exactly one is not zero."""
-    return ops.logical_xor(_truth(x), _truth(other))
-
-
-@function
-def logical_not(x: Value) -> Value:
-    """Whether `x` is zero."""
-    return ops.logical_not(_truth(x))
-
-
-def _truth(x: Value | bool) -> Value:
-    x = value(x)
-    return x if x.type.dtype is DType.bool else ops.cast(x, to=DType.bool)
-
-
-@function
-def isnan(x: Value) -> Value:
-    """Whether an element is NaN."""
-    return ops.isnan(x)
-
-
-@function
-def isinf(x: Value) -> Value:
-    """Whether an element is infinite."""
-    return ops.isinf(x)
-
-
-@function
-def isfinite(x: Value) -> Value:
-    """Whether an element is neither infinite nor NaN."""
-    return ops.logical_not(ops.logical_or(ops.isnan(x), ops.isinf(x)))
+def _number_like(x: Value, number: float) -> Value:
+    return literal(plain(number), x.type.dtype)
 
 
 @function
 def detach(x: Value) -> Value:
     """The same value, through which no derivative flows."""
     return without_derivative(x)
+
+
+@function
+def clone(x: Value) -> Value:
+    """The same value; the derivative passes."""
+    return ops.identity(x)
+
+
+@function
+def contiguous(x: Value) -> Value:
+    """The same value: how it lies in memory is the runtime's business."""
+    return ops.identity(x)

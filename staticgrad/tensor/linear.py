@@ -5,8 +5,11 @@ from __future__ import annotations
 from staticgrad import ops
 from staticgrad.errors import ShapeError, StaticgradError
 from staticgrad.graph import Value, source_line
+from staticgrad.ops.kinds import shape_of
 from staticgrad.ops.registry import promote
 from staticgrad.tensor.dispatch import function
+from staticgrad.tensor.einsum import diagonal, einsum, tensordot
+from staticgrad.tensor.reduction import sum as sum_of
 
 
 def _expect_rank(x: Value, rank: int, name: str, function: str) -> None:
@@ -68,6 +71,46 @@ def dot(x: Value, tensor: Value) -> Value:
 
 
 @function
+def vdot(x: Value, other: Value) -> Value:
+    """The inner product of two vectors, as `dot`."""
+    _expect_rank(x, 1, "a first vector", "vdot")
+    _expect_rank(other, 1, "a second vector", "vdot")
+    return _product(x, other)
+
+
+@function
+def inner(x: Value, other: Value) -> Value:
+    """The inner products of all vectors along the last dimensions; with a number the product."""
+    if not x.type.shape or not other.type.shape:
+        return ops.mul(x, other)
+    return tensordot(x, other, ([-1], [-1]))
+
+
+@function
+def trace(x: Value) -> Value:
+    """The sum of the diagonal of a matrix."""
+    _expect_rank(x, 2, "a matrix", "trace")
+    return sum_of(diagonal(x, 0, 1))
+
+
+@function
+def kron(x: Value, other: Value) -> Value:
+    """The Kronecker product: every element of `x` times all of `other`, side by side."""
+    x, other = promote([x, other])
+    rank = max(len(x.type.shape), len(other.type.shape))
+    x, other = _of_rank(x, rank), _of_rank(other, rank)
+    if not rank:
+        return ops.mul(x, other)
+    product = ops.mul(ops.unsqueeze(x, list(range(1, 2 * rank, 2))), ops.unsqueeze(other, list(range(0, 2 * rank, 2))))
+    return ops.reshape(product, ops.mul(shape_of(x), shape_of(other)), allowzero=True)
+
+
+def _of_rank(x: Value, rank: int) -> Value:
+    lead = rank - len(x.type.shape)
+    return ops.unsqueeze(x, list(range(lead))) if lead else x
+
+
+@function
 def outer(x: Value, vec2: Value) -> Value:
     """All products of the elements of two vectors."""
     _expect_rank(x, 1, "a first vector", "outer")
@@ -90,6 +133,26 @@ def baddbmm(x: Value, batch1: Value, batch2: Value, beta: float = 1, alpha: floa
     return _added(x, bmm(batch1, batch2), beta, alpha)
 
 
+@function
+def addmv(x: Value, mat: Value, vec: Value, beta: float = 1, alpha: float = 1) -> Value:
+    """`beta * x + alpha * mat @ vec`."""
+    return _added(x, mv(mat, vec), beta, alpha)
+
+
+@function
+def addr(x: Value, vec1: Value, vec2: Value, beta: float = 1, alpha: float = 1) -> Value:
+    """`beta * x + alpha * outer(vec1, vec2)`."""
+    return _added(x, outer(vec1, vec2), beta, alpha)
+
+
+@function
+def addbmm(x: Value, batch1: Value, batch2: Value, beta: float = 1, alpha: float = 1) -> Value:
+    """`beta * x + alpha * (the sum of batch1 @ batch2 over the batch)`."""
+    _expect_rank(batch1, 3, "a first batch", "addbmm")
+    _expect_rank(batch2, 3, "a second batch", "addbmm")
+    return _added(x, tensordot(batch1, batch2, ([0, 2], [0, 1])), beta, alpha)
+
+
 def _added(x: Value, product: Value, beta: float, alpha: float) -> Value:
     if alpha != 1:
         product = product * alpha
@@ -102,4 +165,11 @@ def linear(x: Value, weight: Value, bias: Value | None = None) -> Value:
     """`x @ weight.T + bias`."""
     order = tuple(range(len(weight.type.shape)))[::-1]
     product = _product(x, ops.transpose(weight, perm=order))
+    return product if bias is None else product + bias
+
+
+@function
+def bilinear(input1: Value, input2: Value, weight: Value, bias: Value | None = None) -> Value:
+    """`input1 @ weight[o] @ input2 + bias[o]` over the last dimensions, for every o."""
+    product = einsum("...i,oij,...j->...o", input1, weight, input2)
     return product if bias is None else product + bias

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, shown
 from staticgrad.graph import Value, source_line
-from staticgrad.ops.kinds import is_half, normal_axis, ratio_of_sizes
+from staticgrad.ops.kinds import is_half, normal_axis
 from staticgrad.ops.registry import element_type, literal
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating
@@ -47,7 +46,8 @@ def axes(x: Value, dim: Dims) -> list[int] | None:
     return normal if x.type.shape else None
 
 
-def _reduced(operator: ops.Operator[..., Value], x: Value, dim: Dims, keepdim: bool) -> Value:
+def reduced(operator: ops.Operator[..., Value], x: Value, dim: Dims, keepdim: bool) -> Value:
+    """A reduction of ONNX over `dim`, as PyTorch calls it."""
     if not x.type.shape:
         # Nothing to reduce over, but the operator still means something (the absolute value, the identity).
         axes(x, dim)
@@ -58,30 +58,75 @@ def _reduced(operator: ops.Operator[..., Value], x: Value, dim: Dims, keepdim: b
 @function
 def sum(x: Value, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Value:
     """The sum over `dim` (all dimensions without it); of bools and integers in int64."""
+    return reduced(ops.reduce_sum, summable(x, dtype), dim, keepdim)
+
+
+def summable(x: Value, dtype: object) -> Value:
+    """The operand of a sum or product: in `dtype`; without one, bools and integers in int64."""
     if dtype is not None:
-        x = ops.cast(x, to=element_type(dtype))
-    elif not x.type.dtype.is_float and x.type.dtype is not DType.int64:
-        x = ops.cast(x, to=DType.int64)
-    return _reduced(ops.reduce_sum, x, dim, keepdim)
+        return ops.cast(x, to=element_type(dtype))
+    return x if x.type.dtype.is_float else ops.cast(x, to=DType.int64)
+
+
+@function
+def nansum(x: Value, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Value:
+    """The sum over `dim` of what is not NaN."""
+    return sum(_without_nan(x), dim, keepdim, dtype)
+
+
+@function
+def nanmean(x: Value, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Value:
+    """The mean over `dim` of what is not NaN; NaN where there is nothing else."""
+    x = floating(x) if dtype is None else ops.cast(x, to=element_type(dtype))
+    wide = ops.cast(x, to=DType.float32) if is_half(x.type.dtype) else x
+    count = sum(ops.cast(ops.logical_not(ops.isnan(wide)), to=wide.type.dtype), dim, keepdim)
+    mean = ops.div(sum(_without_nan(wide), dim, keepdim), count)
+    return mean if wide is x else ops.cast(mean, to=x.type.dtype)
+
+
+def _without_nan(x: Value) -> Value:
+    return ops.where(ops.isnan(x), 0, x) if x.type.dtype.is_float else x
 
 
 @function
 def mean(x: Value, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Value:
     """The mean over `dim` (all dimensions without it)."""
     x = floating(x) if dtype is None else ops.cast(x, to=element_type(dtype))
-    return _reduced(ops.reduce_mean, x, dim, keepdim)
+    return reduced(ops.reduce_mean, x, dim, keepdim)
+
+
+@function
+def prod(x: Value, dim: int | None = None, keepdim: bool = False, dtype: object = None) -> Value:
+    """The product over one `dim` (all dimensions without it); of bools and integers in int64."""
+    if not (dim is None or isinstance(dim, (int, np.integer))):
+        raise DeclarationError(f"prod takes one dimension or none, {shown(dim)} came ({source_line()})")
+    x = summable(x, dtype)
+    return x if not x.type.shape and axes(x, dim) is None else reduced(ops.reduce_prod, x, dim, keepdim)
 
 
 @function
 def amax(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """The maximum over `dim` (all dimensions without it); ties share the derivative evenly."""
-    return _reduced(ops.reduce_max, x, dim, keepdim)
+    return reduced(ops.reduce_max, x, dim, keepdim)
 
 
 @function
 def amin(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """The minimum over `dim` (all dimensions without it); ties share the derivative evenly."""
-    return _reduced(ops.reduce_min, x, dim, keepdim)
+    return reduced(ops.reduce_min, x, dim, keepdim)
+
+
+class Extremes(NamedTuple):
+    """What `aminmax` gives."""
+
+    min: Value
+    max: Value
+
+
+@function
+def aminmax(x: Value, *, dim: int | None = None, keepdim: bool = False) -> Extremes:
+    """The minimum and the maximum over `dim` (all dimensions without it); ties share the derivative evenly."""
+    return Extremes(amin(x, dim, keepdim), amax(x, dim, keepdim))
 
 
 @function
@@ -115,7 +160,7 @@ def _extreme(
     if isinstance(dim, Value):
         return pairwise(x, dim)
     if dim is None:
-        return _reduced(reduce, x, None, False)
+        return reduced(reduce, x, None, False)
     chosen = axes(x, dim)
     if chosen is None:
         return ValuesAndIndices(ops.identity(x), ops.constant(_INDEX_ZERO))
@@ -152,107 +197,42 @@ def _where_extreme(operator: ops.Operator[..., Value], x: Value, dim: int | None
 def all(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """Whether all elements over `dim` are not zero."""
     wrong = ops.cast(ops.logical_not(ops.cast(x, to=DType.bool)), to=DType.int64)
-    return ops.equal(_reduced(ops.reduce_sum, wrong, dim, keepdim), 0)
+    return ops.equal(reduced(ops.reduce_sum, wrong, dim, keepdim), 0)
 
 
 @function
 def any(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """Whether some element over `dim` is not zero."""
     right = ops.cast(ops.cast(x, to=DType.bool), to=DType.int64)
-    return ops.greater(_reduced(ops.reduce_sum, right, dim, keepdim), 0)
-
-
-@function
-def var(x: Value, dim: Dims = None, correction: float = 1, keepdim: bool = False) -> Value:
-    """The variance over `dim`, divided by the number of elements less `correction`."""
-    x = floating(x)
-    if is_half(x.type.dtype):
-        # Neither the squares nor the count have room in 16 bits.
-        return ops.cast(var(ops.cast(x, to=DType.float32), dim, correction, keepdim), to=x.type.dtype)
-    centre = _reduced(ops.reduce_mean, x, dim, bool(x.type.shape))
-    deviation = x - centre
-    total = _reduced(ops.reduce_sum, deviation * deviation, dim, keepdim)
-    count = ratio_of_sizes(x, total)
-    if correction == 0:
-        return total / count
-    left = count - correction
-    return total / (ops.max(left, 0) if isinstance(left, Value) else builtins.max(left, 0.0))
-
-
-@function
-def std(x: Value, dim: Dims = None, correction: float = 1, keepdim: bool = False) -> Value:
-    """The standard deviation over `dim`: the square root of `var`; the derivative at deviation 0 is 0."""
-    variance = var(x, dim, correction, keepdim)
-    zero = ops.equal(variance, 0)
-    return ops.where(zero, 0, ops.sqrt(ops.where(zero, 1, variance)))
+    return ops.greater(reduced(ops.reduce_sum, right, dim, keepdim), 0)
 
 
 @function
 def logsumexp(x: Value, dim: Dims, keepdim: bool = False) -> Value:
     """`log(sum(exp(x)))` over `dim`, without overflow."""
-    return _reduced(ops.reduce_log_sum_exp, floating(x), dim, keepdim)
+    return reduced(ops.reduce_log_sum_exp, floating(x), dim, keepdim)
 
 
 @function
-def norm(x: Value, p: float | str = 2, dim: Dims = None, keepdim: bool = False) -> Value:
-    """The p-norm over `dim`: `sum(|x|^p)^(1/p)`, the largest or smallest `|x|` for p = inf or -inf, a count for p = 0.
-
-    The derivative where the norm is 0 is 0 (for p > 1 and p = 2).
-    """
-    x = floating(x)
-    if p == "fro":
-        p = 2
-    if isinstance(p, str):
-        raise DeclarationError(f"norm takes a number for p or 'fro', {shown(p)} came ({source_line()})")
-    if p == 2:
-        return _reduced(ops.reduce_l2, x, dim, keepdim)
-    if p == 1:
-        return _reduced(ops.reduce_l1, x, dim, keepdim)
-    if p == 0:
-        return _reduced(ops.reduce_sum, ops.cast(ops.logical_not(ops.equal(x, 0)), to=x.type.dtype), dim, keepdim)
-    if math.isinf(p):
-        return _reduced(ops.reduce_max if p > 0 else ops.reduce_min, ops.abs(x), dim, keepdim)
-    size = ops.abs(x)
-    if p > 0:
-        # |x|^p has no finite slope at 0 for p < 1; the root has none at 0 for p > 1.
-        nothing = ops.equal(x, 0)
-        powers = ops.where(nothing, 0, ops.pow(ops.where(nothing, 1, size), p))
-    else:
-        powers = ops.pow(size, p)
-    total = _reduced(ops.reduce_sum, powers, dim, keepdim)
-    zero = ops.equal(total, 0)
-    return ops.where(zero, 0, ops.pow(ops.where(zero, 1, total), 1 / p))
-
-
-@function
-def cumsum(x: Value, dim: int) -> Value:
-    """Running sums along `dim`; of bools and integers in int64."""
-    chosen = axes(x, dim)
-    if not x.type.dtype.is_float and x.type.dtype is not DType.int64:
-        x = ops.cast(x, to=DType.int64)
-    return x if chosen is None else ops.cumsum(x, chosen[0])
-
-
-@function
-def softmax(x: Value, dim: int) -> Value:
+def softmax(x: Value, dim: int, dtype: object = None) -> Value:
     """Exponentials of `x`, normalised to sum to one along `dim`."""
-    return _normalised(ops.softmax, x, dim)
+    return _normalised(ops.softmax, x, dim, dtype)
 
 
 @function
-def log_softmax(x: Value, dim: int) -> Value:
+def log_softmax(x: Value, dim: int, dtype: object = None) -> Value:
     """The logarithm of `softmax(x, dim)`, computed without overflow."""
-    return _normalised(ops.log_softmax, x, dim)
+    return _normalised(ops.log_softmax, x, dim, dtype)
 
 
 @function
-def softmin(x: Value, dim: int) -> Value:
+def softmin(x: Value, dim: int, dtype: object = None) -> Value:
     """`softmax(-x, dim)`."""
-    return _normalised(ops.softmax, ops.neg(floating(x)), dim)
+    return _normalised(ops.softmax, ops.neg(floating(x)), dim, dtype)
 
 
-def _normalised(operator: ops.Operator[..., Value], x: Value, dim: int) -> Value:
-    x = floating(x)
+def _normalised(operator: ops.Operator[..., Value], x: Value, dim: int, dtype: object) -> Value:
+    x = floating(x) if dtype is None else ops.cast(x, to=element_type(dtype))
     chosen = axes(x, dim)
     if chosen is None:
         return ops.reshape(operator(ops.reshape(x, [1]), axis=0), [])

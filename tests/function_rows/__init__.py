@@ -1,6 +1,11 @@
 """One row for every case of every PyTorch-named function, in one module a family."""
 
-from function_rows import elementary, normalization
+from function_rows import arithmetic, elementary, linear, normalization
 from function_rows.row import Row
 
-ROWS: list[Row] = [*elementary.ROWS, *normalization.ROWS]
+ROWS: list[Row] = [
+    *arithmetic.ROWS,
+    *elementary.ROWS,
+    *linear.ROWS,
+    *normalization.ROWS,
+]

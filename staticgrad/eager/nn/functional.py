@@ -6,6 +6,7 @@ from staticgrad.eager.activation import (
     celu,
     elu,
     gelu,
+    glu,
     hardshrink,
     hardsigmoid,
     hardswish,
@@ -13,6 +14,7 @@ from staticgrad.eager.activation import (
     leaky_relu,
     logsigmoid,
     mish,
+    prelu,
     relu,
     relu6,
     selu,
@@ -20,9 +22,17 @@ from staticgrad.eager.activation import (
     softplus,
     softshrink,
     softsign,
+    swiglu,
+    tanhshrink,
+    threshold,
 )
 from staticgrad.eager.attention import (
     scaled_dot_product_attention,
+)
+from staticgrad.eager.distance import (
+    cosine_similarity,
+    normalize,
+    pairwise_distance,
 )
 from staticgrad.eager.elementwise import (
     sigmoid,
@@ -31,6 +41,9 @@ from staticgrad.eager.elementwise import (
 from staticgrad.eager.index import (
     embedding,
     one_hot,
+)
+from staticgrad.eager.linalg import (
+    bilinear,
 )
 from staticgrad.eager.loss import (
     binary_cross_entropy,
@@ -59,10 +72,54 @@ from staticgrad.eager.reduce import (
 
 # fmt: off
 __all__ = [
-    "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cross_entropy", "elu",
-    "embedding", "gelu", "group_norm", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss",
-    "instance_norm", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish",
-    "mse_loss", "nll_loss", "one_hot", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu",
-    "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
+    "batch_norm",
+    "bilinear",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "cosine_similarity",
+    "cross_entropy",
+    "elu",
+    "embedding",
+    "gelu",
+    "glu",
+    "group_norm",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "huber_loss",
+    "instance_norm",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "mish",
+    "mse_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
+    "pairwise_distance",
+    "prelu",
+    "relu",
+    "relu6",
+    "rms_norm",
+    "scaled_dot_product_attention",
+    "selu",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "swiglu",
+    "tanh",
+    "tanhshrink",
+    "threshold",
 ]
 # fmt: on
