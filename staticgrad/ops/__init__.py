@@ -78,6 +78,7 @@ from staticgrad.ops.math import (
     tan,
     tanh,
 )
+from staticgrad.ops.ordering import cumprod, topk
 from staticgrad.ops.reduction import (
     arg_max,
     arg_min,
@@ -128,6 +129,7 @@ __all__ = [
     "constant_of_shape",
     "cos",
     "cosh",
+    "cumprod",
     "cumsum",
     "div",
     "elu",
@@ -203,6 +205,7 @@ __all__ = [
     "tan",
     "tanh",
     "tile",
+    "topk",
     "transpose",
     "trilu",
     "unsqueeze",
