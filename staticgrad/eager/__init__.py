@@ -123,10 +123,12 @@ from staticgrad.eager.elementwise import (
 from staticgrad.eager.errors import (
     EagerError,
 )
-from staticgrad.eager.index import (
+from staticgrad.eager.gather import (
     gather,
     index_select,
-    scatter_add,
+    masked_select,
+    take,
+    take_along_dim,
 )
 from staticgrad.eager.linalg import (
     addmm,
@@ -137,6 +139,13 @@ from staticgrad.eager.linalg import (
     mm,
     mv,
     outer,
+)
+from staticgrad.eager.order import (
+    argsort,
+    kthvalue,
+    msort,
+    sort,
+    topk,
 )
 from staticgrad.eager.reduce import (
     all,
@@ -158,6 +167,17 @@ from staticgrad.eager.reduce import (
     std,
     sum,
     var,
+)
+from staticgrad.eager.scatter import (
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    index_reduce,
+    masked_scatter,
+    scatter,
+    scatter_add,
+    scatter_reduce,
 )
 from staticgrad.eager.shape import (
     broadcast_to,
@@ -188,21 +208,39 @@ from staticgrad.eager.tensor import (
     Tensor,
     tensor,
 )
+from staticgrad.eager.window import (
+    diag,
+    diag_embed,
+    diagonal,
+    moveaxis,
+    narrow,
+    repeat_interleave,
+    roll,
+    select,
+    split_with_sizes,
+    swapaxes,
+    swapdims,
+    tile,
+)
 
 # fmt: off
 __all__ = [
     "EagerError", "Tensor", "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "arange", "argmax",
-    "argmin", "asin", "asinh", "atan", "atanh", "baddbmm", "bfloat16", "bitwise_and", "bitwise_not", "bitwise_or",
-    "bitwise_xor", "bmm", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clone", "cos", "cosh", "cumprod",
-    "cumsum", "detach", "div", "dot", "enable_grad", "eq", "erf", "exp", "exp2", "expm1", "eye", "flatten", "flip",
-    "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy", "full", "full_like", "functions",
-    "gather", "ge", "gt", "index_select", "int8", "int16", "int32", "int64", "is_grad_enabled", "isfinite", "isinf",
-    "isnan", "le", "lerp", "linspace", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsumexp", "lt", "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean",
-    "min", "minimum", "mm", "movedim", "mul", "mv", "ne", "neg", "nn", "no_grad", "norm", "ones", "ones_like", "optim",
-    "outer", "permute", "pow", "prod", "rand", "randint", "randn", "reciprocal", "relu", "remainder", "reshape",
-    "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "sub", "sum", "t", "tan", "tanh", "tensor", "transpose", "tril", "triu", "trunc",
-    "uint8", "unbind", "unflatten", "unsqueeze", "var", "where", "zeros", "zeros_like",
+    "argmin", "argsort", "asin", "asinh", "atan", "atanh", "baddbmm", "bfloat16", "bitwise_and", "bitwise_not",
+    "bitwise_or", "bitwise_xor", "bmm", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clone", "cos", "cosh",
+    "cumprod", "cumsum", "detach", "diag", "diag_embed", "diagonal", "div", "dot", "enable_grad", "eq", "erf", "exp",
+    "exp2", "expm1", "eye", "flatten", "flip", "float16", "float32", "float64", "floor", "floor_divide", "fmod",
+    "from_numpy", "full", "full_like", "functions", "gather", "ge", "gt", "index_add", "index_copy", "index_fill",
+    "index_put", "index_reduce", "index_select", "int8", "int16", "int32", "int64", "is_grad_enabled", "isfinite",
+    "isinf", "isnan", "kthvalue", "le", "lerp", "linspace", "log", "log1p", "log2", "log10", "log_softmax",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "lt", "manual_seed", "masked_fill",
+    "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "moveaxis",
+    "movedim", "msort", "mul", "mv", "narrow", "ne", "neg", "nn", "no_grad", "norm", "ones", "ones_like", "optim",
+    "outer", "permute", "pow", "prod", "rand", "randint", "randn", "reciprocal", "relu", "remainder",
+    "repeat_interleave", "reshape", "roll", "round", "rsqrt", "scatter", "scatter_add", "scatter_reduce", "select",
+    "selu", "sigmoid", "sign", "sin", "sinh", "softmax", "sort", "split", "split_with_sizes", "sqrt", "square",
+    "squeeze", "stack", "std", "sub", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh",
+    "tensor", "tile", "topk", "transpose", "tril", "triu", "trunc", "uint8", "unbind", "unflatten", "unsqueeze", "var",
+    "where", "zeros", "zeros_like",
 ]
 # fmt: on

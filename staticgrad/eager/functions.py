@@ -119,12 +119,17 @@ from staticgrad.eager.elementwise import (
     tanh,
     trunc,
 )
-from staticgrad.eager.index import (
+from staticgrad.eager.embed import (
     embedding,
+    embedding_bag,
+    one_hot,
+)
+from staticgrad.eager.gather import (
     gather,
     index_select,
-    one_hot,
-    scatter_add,
+    masked_select,
+    take,
+    take_along_dim,
 )
 from staticgrad.eager.linalg import (
     addmm,
@@ -149,6 +154,13 @@ from staticgrad.eager.loss import (
     nll_loss,
     smooth_l1_loss,
 )
+from staticgrad.eager.order import (
+    argsort,
+    kthvalue,
+    msort,
+    sort,
+    topk,
+)
 from staticgrad.eager.reduce import (
     all,
     amax,
@@ -170,6 +182,17 @@ from staticgrad.eager.reduce import (
     std,
     sum,
     var,
+)
+from staticgrad.eager.scatter import (
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    index_reduce,
+    masked_scatter,
+    scatter,
+    scatter_add,
+    scatter_reduce,
 )
 from staticgrad.eager.shape import (
     broadcast_to,
@@ -195,23 +218,44 @@ from staticgrad.eager.shape import (
     unsqueeze,
     view,
 )
+from staticgrad.eager.window import (
+    diag,
+    diag_embed,
+    diagonal,
+    moveaxis,
+    narrow,
+    repeat_interleave,
+    reshape_as,
+    roll,
+    select,
+    split_with_sizes,
+    swapaxes,
+    swapdims,
+    tile,
+    unfold_dimension,
+    view_as,
+)
 
 # fmt: off
 __all__ = [
-    "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argmin", "asin", "asinh", "atan",
-    "atanh", "baddbmm", "bfloat16", "binary_cross_entropy", "binary_cross_entropy_with_logits", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp",
-    "clone", "contiguous", "cos", "cosh", "cross_entropy", "cumprod", "cumsum", "detach", "div", "dot", "double", "elu",
-    "embedding", "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "float", "floor",
-    "floor_divide", "fmod", "full_like", "gather", "ge", "gelu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "huber_loss", "index_select", "int", "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm",
-    "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsigmoid", "logsumexp", "long", "lt", "masked_fill", "matmul", "max", "maximum",
-    "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul", "mv", "ne", "neg", "nll_loss", "norm",
-    "one_hot", "ones_like", "outer", "permute", "pow", "prod", "reciprocal", "relu", "relu6", "remainder", "repeat",
-    "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "smooth_l1_loss",
-    "softmax", "softmin", "softplus", "softshrink", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std",
-    "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril", "triu", "trunc", "type", "unbind", "unflatten",
-    "unsqueeze", "var", "view", "where", "zeros_like",
+    "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "asin",
+    "asinh", "atan", "atanh", "baddbmm", "bfloat16", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "ceil", "celu",
+    "chunk", "clamp", "clone", "contiguous", "cos", "cosh", "cross_entropy", "cumprod", "cumsum", "detach", "diag",
+    "diag_embed", "diagonal", "div", "dot", "double", "elu", "embedding", "embedding_bag", "eq", "erf", "exp", "exp2",
+    "expand", "expand_as", "expm1", "flatten", "flip", "float", "floor", "floor_divide", "fmod", "full_like", "gather",
+    "ge", "gelu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "index_add",
+    "index_copy", "index_fill", "index_put", "index_reduce", "index_select", "int", "isfinite", "isinf", "isnan",
+    "kl_div", "kthvalue", "l1_loss", "layer_norm", "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2",
+    "log10", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor", "logsigmoid", "logsumexp",
+    "long", "lt", "masked_fill", "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "min",
+    "minimum", "mish", "mm", "moveaxis", "movedim", "mse_loss", "msort", "mul", "mv", "narrow", "ne", "neg", "nll_loss",
+    "norm", "one_hot", "ones_like", "outer", "permute", "pow", "prod", "reciprocal", "relu", "relu6", "remainder",
+    "repeat", "repeat_interleave", "reshape", "reshape_as", "roll", "round", "rsqrt", "scatter", "scatter_add",
+    "scatter_reduce", "select", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "smooth_l1_loss", "softmax",
+    "softmin", "softplus", "softshrink", "softsign", "sort", "split", "split_with_sizes", "sqrt", "square", "squeeze",
+    "stack", "std", "sub", "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tile", "to",
+    "topk", "transpose", "tril", "triu", "trunc", "type", "unbind", "unflatten", "unfold_dimension", "unsqueeze", "var",
+    "view", "view_as", "where", "zeros_like",
 ]
 # fmt: on

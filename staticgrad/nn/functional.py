@@ -21,7 +21,7 @@ from staticgrad.tensor.activation import (
     softsign,
 )
 from staticgrad.tensor.elementwise import tanh
-from staticgrad.tensor.indexing import embedding, one_hot
+from staticgrad.tensor.embedding import embedding, embedding_bag, one_hot
 from staticgrad.tensor.linear import linear
 from staticgrad.tensor.loss import (
     binary_cross_entropy_with_logits,
@@ -38,6 +38,7 @@ __all__ = [
     "cross_entropy",
     "elu",
     "embedding",
+    "embedding_bag",
     "gelu",
     "hardshrink",
     "hardsigmoid",

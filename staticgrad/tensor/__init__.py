@@ -1,6 +1,8 @@
 """PyTorch-named functions over the operators, for symbolic values and eager tensors alike."""
 
 from staticgrad.tensor import casting as casting
+from staticgrad.tensor import embedding as embedding
+from staticgrad.tensor import indexing as indexing
 from staticgrad.tensor import loss as loss
 from staticgrad.tensor.activation import (
     celu,
@@ -79,11 +81,7 @@ from staticgrad.tensor.elementwise import (
     tanh,
     where,
 )
-from staticgrad.tensor.indexing import (
-    gather,
-    index_select,
-    scatter_add,
-)
+from staticgrad.tensor.gathering import gather, index_select, masked_select, take, take_along_dim
 from staticgrad.tensor.linear import (
     addmm,
     baddbmm,
@@ -94,6 +92,7 @@ from staticgrad.tensor.linear import (
     mv,
     outer,
 )
+from staticgrad.tensor.ordering import argsort, kthvalue, msort, sort, topk
 from staticgrad.tensor.reduction import (
     all,
     amax,
@@ -113,6 +112,17 @@ from staticgrad.tensor.reduction import (
     sum,
     var,
 )
+from staticgrad.tensor.scattering import (
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    index_reduce,
+    masked_scatter,
+    scatter,
+    scatter_add,
+    scatter_reduce,
+)
 from staticgrad.tensor.shape import (
     broadcast_to,
     cat,
@@ -123,6 +133,7 @@ from staticgrad.tensor.shape import (
     permute,
     reshape,
     split,
+    split_with_sizes,
     squeeze,
     stack,
     t,
@@ -132,6 +143,19 @@ from staticgrad.tensor.shape import (
     unbind,
     unflatten,
     unsqueeze,
+)
+from staticgrad.tensor.windows import (
+    diag,
+    diag_embed,
+    diagonal,
+    moveaxis,
+    narrow,
+    repeat_interleave,
+    roll,
+    select,
+    swapaxes,
+    swapdims,
+    tile,
 )
 
 # What PyTorch has in torch.nn.functional only is imported there.
@@ -148,6 +172,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "asin",
     "asinh",
     "atan",
@@ -164,6 +189,9 @@ __all__ = [
     "cosh",
     "cumsum",
     "detach",
+    "diag",
+    "diag_embed",
+    "diagonal",
     "div",
     "dot",
     "eq",
@@ -182,10 +210,16 @@ __all__ = [
     "gather",
     "ge",
     "gt",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "index_reduce",
     "index_select",
     "isfinite",
     "isinf",
     "isnan",
+    "kthvalue",
     "le",
     "lerp",
     "linspace",
@@ -201,6 +235,8 @@ __all__ = [
     "logsumexp",
     "lt",
     "masked_fill",
+    "masked_scatter",
+    "masked_select",
     "matmul",
     "max",
     "maximum",
@@ -208,9 +244,12 @@ __all__ = [
     "min",
     "minimum",
     "mm",
+    "moveaxis",
     "movedim",
+    "msort",
     "mul",
     "mv",
+    "narrow",
     "ne",
     "neg",
     "norm",
@@ -222,17 +261,24 @@ __all__ = [
     "reciprocal",
     "relu",
     "remainder",
+    "repeat_interleave",
     "reshape",
+    "roll",
     "round",
     "rsqrt",
+    "scatter",
     "scatter_add",
+    "scatter_reduce",
+    "select",
     "selu",
     "sigmoid",
     "sign",
     "sin",
     "sinh",
     "softmax",
+    "sort",
     "split",
+    "split_with_sizes",
     "sqrt",
     "square",
     "squeeze",
@@ -240,9 +286,15 @@ __all__ = [
     "std",
     "sub",
     "sum",
+    "swapaxes",
+    "swapdims",
     "t",
+    "take",
+    "take_along_dim",
     "tan",
     "tanh",
+    "tile",
+    "topk",
     "transpose",
     "tril",
     "triu",
