@@ -459,9 +459,9 @@ class Methods:
         """The slices of `x` along `dim`, without that dimension."""
         return FUNCTIONS["unbind"](self, dim)
 
-    def flip(self, *dims: Any) -> Value:
+    def flip(self, *axes: Any, dims: builtins.int | Sequence[builtins.int] | None = None) -> Value:
         """`x` with the order of elements reversed along `dims`."""
-        return FUNCTIONS["flip"](self, *dims)
+        return FUNCTIONS["flip"](self, *axes, dims=dims)
 
     def tril(self, diagonal: builtins.int = 0) -> Value:
         """The lower triangle of the last two dimensions up to the diagonal, zeros above."""
@@ -471,9 +471,9 @@ class Methods:
         """The upper triangle of the last two dimensions from the diagonal on, zeros below."""
         return FUNCTIONS["triu"](self, diagonal)
 
-    def gather(self, dim: builtins.int, index: Value) -> Value:
+    def gather(self, dim: builtins.int, index: Value, *, sparse_grad: builtins.bool = False) -> Value:
         """For every element of `index` the element of `x` at that position of `dim`."""
-        return FUNCTIONS["gather"](self, dim, index)
+        return FUNCTIONS["gather"](self, dim, index, sparse_grad=sparse_grad)
 
     def index_select(self, dim: builtins.int, index: Value) -> Value:
         """The slices of `x` along `dim` at the positions of a vector."""
@@ -482,6 +482,154 @@ class Methods:
     def scatter_add(self, dim: builtins.int, index: Value, src: Value) -> Value:
         """`x` with `src` added at the positions `index` of `dim`."""
         return FUNCTIONS["scatter_add"](self, dim, index, src)
+
+    def view_as(self, other: Value) -> Value:
+        """`x` in the shape of `other`."""
+        return FUNCTIONS["view_as"](self, other)
+
+    def reshape_as(self, other: Value) -> Value:
+        """`x` in the shape of `other`."""
+        return FUNCTIONS["reshape_as"](self, other)
+
+    def tile(self, *dims: Any) -> Value:
+        """`x` laid beside itself; missing numbers stand for 1 in front, further ones add dimensions in front."""
+        return FUNCTIONS["tile"](self, *dims)
+
+    def repeat_interleave(
+        self, repeats: Any, dim: builtins.int | None = None, *, output_size: builtins.int | None = None
+    ) -> Value:
+        """Every element along `dim` `repeats` times in a row; without `dim` those of the flattened `x`."""
+        return FUNCTIONS["repeat_interleave"](self, repeats, dim, output_size=output_size)
+
+    def roll(
+        self, shifts: builtins.int | Sequence[builtins.int], dims: builtins.int | Sequence[builtins.int] | None = None
+    ) -> Value:
+        """`x` with its elements moved on by `shifts` along `dims`, those at the end to the front."""
+        return FUNCTIONS["roll"](self, shifts, dims)
+
+    def diagonal(self, offset: builtins.int = 0, dim1: builtins.int = 0, dim2: builtins.int = 1) -> Value:
+        """The diagonal of the matrices over `dim1` and `dim2`, as a last dimension; `offset` > 0 lies above."""
+        return FUNCTIONS["diagonal"](self, offset, dim1, dim2)
+
+    def diag_embed(self, offset: builtins.int = 0, dim1: builtins.int = -2, dim2: builtins.int = -1) -> Value:
+        """Matrices over `dim1` and `dim2` with the last dimension of `x` on a diagonal, zeros elsewhere."""
+        return FUNCTIONS["diag_embed"](self, offset, dim1, dim2)
+
+    def diag(self, diagonal: builtins.int = 0) -> Value:
+        """A matrix with a vector on its diagonal, or the diagonal of a matrix."""
+        return FUNCTIONS["diag"](self, diagonal)
+
+    def narrow(self, dim: builtins.int, start: builtins.int | Value, length: builtins.int) -> Value:
+        """`length` elements along `dim` from `start` on, which may be a value of rank 0."""
+        return FUNCTIONS["narrow"](self, dim, start, length)
+
+    def select(self, dim: builtins.int, index: builtins.int | Value) -> Value:
+        """The slice of `x` at one position of `dim`, without that dimension."""
+        return FUNCTIONS["select"](self, dim, index)
+
+    def swapaxes(self, axis0: builtins.int, axis1: builtins.int) -> Value:
+        """`x` with two dimensions exchanged."""
+        return FUNCTIONS["swapaxes"](self, axis0, axis1)
+
+    def swapdims(self, dim0: builtins.int, dim1: builtins.int) -> Value:
+        """`x` with two dimensions exchanged."""
+        return FUNCTIONS["swapdims"](self, dim0, dim1)
+
+    def moveaxis(
+        self, source: builtins.int | Sequence[builtins.int], destination: builtins.int | Sequence[builtins.int]
+    ) -> Value:
+        """`x` with dimensions `source` moved to the places `destination`."""
+        return FUNCTIONS["moveaxis"](self, source, destination)
+
+    def split_with_sizes(self, split_sizes: Sequence[builtins.int], dim: builtins.int = 0) -> tuple[Value, ...]:
+        """`x` cut along `dim` into parts of the sizes given."""
+        return FUNCTIONS["split_with_sizes"](self, split_sizes, dim)
+
+    def unfold(self, dimension: builtins.int, size: builtins.int, step: builtins.int) -> Value:
+        """Windows of `size` elements along `dimension`, one every `step`, which become a last dimension."""
+        return FUNCTIONS["unfold_dimension"](self, dimension, size, step)
+
+    def take(self, index: Value) -> Value:
+        """The elements of the flattened `x` at the positions `index`."""
+        return FUNCTIONS["take"](self, index)
+
+    def take_along_dim(self, indices: Value, dim: builtins.int | None = None) -> Value:
+        """`gather` of tensors that broadcast in all dimensions but `dim`; without it, of both flattened."""
+        return FUNCTIONS["take_along_dim"](self, indices, dim)
+
+    def masked_select(self, mask: Value) -> Value:
+        """The elements of `x` where `mask` holds, as a vector whose size only the run knows."""
+        return FUNCTIONS["masked_select"](self, mask)
+
+    def scatter(
+        self,
+        dim: builtins.int,
+        index: Value,
+        src: Any = None,
+        *,
+        value: builtins.float | None = None,
+        reduce: str | None = None,
+    ) -> Value:
+        """`x` with `src` (a tensor or number) or `value` written at the positions `index` of `dim`."""
+        return FUNCTIONS["scatter"](self, dim, index, src, value=value, reduce=reduce)
+
+    def scatter_reduce(
+        self, dim: builtins.int, index: Value, src: Value, reduce: str, *, include_self: builtins.bool = True
+    ) -> Value:
+        """`x` with the "sum", "prod", "mean", "amax" or "amin" of the `src` that `index` sends to each position."""
+        return FUNCTIONS["scatter_reduce"](self, dim, index, src, reduce, include_self=include_self)
+
+    def index_add(self, dim: builtins.int, index: Value, source: Value, *, alpha: builtins.float = 1) -> Value:
+        """`x` with `alpha` times the slices of `source` added at the positions of a vector along `dim`."""
+        return FUNCTIONS["index_add"](self, dim, index, source, alpha=alpha)
+
+    def index_copy(self, dim: builtins.int, index: Value, source: Value) -> Value:
+        """`x` with the slices of `source` in place of those at the positions of a vector along `dim`."""
+        return FUNCTIONS["index_copy"](self, dim, index, source)
+
+    def index_reduce(
+        self, dim: builtins.int, index: Value, source: Value, reduce: str, *, include_self: builtins.bool = True
+    ) -> Value:
+        """`scatter_reduce` of whole slices: `source` to the positions of a vector along `dim`."""
+        return FUNCTIONS["index_reduce"](self, dim, index, source, reduce, include_self=include_self)
+
+    def index_fill(self, dim: builtins.int, index: Value, value: Any) -> Value:
+        """`x` with `value`, a number or tensor of rank 0, at the positions of a vector along `dim`."""
+        return FUNCTIONS["index_fill"](self, dim, index, value)
+
+    def index_put(self, indices: Sequence[Any], values: Value, accumulate: builtins.bool = False) -> Value:
+        """`x` with `values` in place of what `x[indices]` reads, or added to it."""
+        return FUNCTIONS["index_put"](self, indices, values, accumulate)
+
+    def masked_scatter(self, mask: Value, source: Value) -> Value:
+        """`x` with the elements of `source`, in their order, where `mask` holds."""
+        return FUNCTIONS["masked_scatter"](self, mask, source)
+
+    def topk(
+        self, k: builtins.int, dim: builtins.int = -1, largest: builtins.bool = True, sorted: builtins.bool = True
+    ) -> ValuesAndIndices:
+        """The `k` largest (or smallest) elements along `dim` in order and where they stand; of equal ones the first."""
+        return FUNCTIONS["topk"](self, k, dim, largest, sorted)
+
+    def sort(
+        self, dim: builtins.int = -1, descending: builtins.bool = False, stable: builtins.bool = False
+    ) -> ValuesAndIndices:
+        """The elements along `dim` in order and where they stood; equal ones keep their order, `stable` or not."""
+        return FUNCTIONS["sort"](self, dim, descending, stable)
+
+    def argsort(
+        self, dim: builtins.int = -1, descending: builtins.bool = False, stable: builtins.bool = False
+    ) -> Value:
+        """Where the elements along `dim` stand that come first, second, ... in order, int64."""
+        return FUNCTIONS["argsort"](self, dim, descending, stable)
+
+    def msort(self) -> Value:
+        """The elements along the first dimension in ascending order."""
+        return FUNCTIONS["msort"](self)
+
+    def kthvalue(self, k: builtins.int, dim: builtins.int = -1, keepdim: builtins.bool = False) -> ValuesAndIndices:
+        """The `k`-th smallest element along `dim`, counted from 1, and where it stands."""
+        return FUNCTIONS["kthvalue"](self, k, dim, keepdim)
 
     def matmul(self, other: Value) -> Value:
         """The matrix product over the last two dimensions; leading ones broadcast, rank 1 is a row or a column."""

@@ -26,8 +26,10 @@ def torch_function(name: str) -> Any:
         "max": torch.max,
         "min": torch.min,
         "double": torch.Tensor.double,
+        "unfold_dimension": torch.Tensor.unfold,
+        "tile": torch.Tensor.tile,
         # torch.batch_norm and others take other arguments.
-        **{n: getattr(TF, n) for n in eager.nn.functional.__all__},
+        **{n: getattr(TF, n) for n in eager.nn.functional.__all__ if hasattr(TF, n)},
     }
     for place in (
         special.get(name),
@@ -63,7 +65,7 @@ def torch_pulled(row: Row) -> tuple[list[Any], list[Any]]:
     return ys, made
 
 
-@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides", "ignore:index_reduce")
 @pytest.mark.parametrize("row", [r for r in ROWS if r.in_torch], ids=identify)
 def test_value_and_gradient(row: Row) -> None:
     ys, xs = pulled(row)

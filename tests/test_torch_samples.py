@@ -46,6 +46,7 @@ JUDGED = [info for info in op_db if name_of(info) and info.supports_dtype(torch.
 CALLS: dict[str, Callable[..., Any]] = {
     "getitem": lambda x, index: x[index],
     "embedding": lambda weight, x, **keywords: FUNCTIONS["embedding"](x, weight, **keywords),
+    "embedding_bag": lambda weight, x, *rest, **keywords: FUNCTIONS["embedding_bag"](x, weight, *rest, **keywords),
     "where": lambda x, condition, other: FUNCTIONS["where"](condition, x, other),
 }
 """Where the samples bring the arguments in another order than the function takes them."""

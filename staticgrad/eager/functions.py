@@ -1,6 +1,8 @@
 """Every function by its PyTorch name, in one flat place: those of `torch` and those of `torch.nn.functional`."""
 
-from __future__ import annotations
+from __future__ import (
+    annotations,
+)
 
 from staticgrad.eager.activation import (
     celu,
@@ -156,12 +158,17 @@ from staticgrad.eager.elementwise import (
     tanh,
     trunc,
 )
-from staticgrad.eager.index import (
+from staticgrad.eager.embed import (
     embedding,
+    embedding_bag,
+    one_hot,
+)
+from staticgrad.eager.gather import (
     gather,
     index_select,
-    one_hot,
-    scatter_add,
+    masked_select,
+    take,
+    take_along_dim,
 )
 from staticgrad.eager.linalg import (
     addbmm,
@@ -200,6 +207,13 @@ from staticgrad.eager.normalization import (
     layer_norm,
     rms_norm,
 )
+from staticgrad.eager.order import (
+    argsort,
+    kthvalue,
+    msort,
+    sort,
+    topk,
+)
 from staticgrad.eager.reduce import (
     all,
     amax,
@@ -221,6 +235,17 @@ from staticgrad.eager.reduce import (
     std,
     sum,
     var,
+)
+from staticgrad.eager.scatter import (
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    index_reduce,
+    masked_scatter,
+    scatter,
+    scatter_add,
+    scatter_reduce,
 )
 from staticgrad.eager.shape import (
     broadcast_to,
@@ -260,8 +285,24 @@ from staticgrad.eager.transcendental import (
     logaddexp2,
     xlogy,
 )
+from staticgrad.eager.window import (
+    diag,
+    diag_embed,
+    diagonal,
+    moveaxis,
+    narrow,
+    repeat_interleave,
+    reshape_as,
+    roll,
+    select,
+    split_with_sizes,
+    swapaxes,
+    swapdims,
+    tile,
+    unfold_dimension,
+    view_as,
+)
 
-# fmt: off
 __all__ = [
     "abs",
     "acos",
@@ -280,6 +321,7 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "argsort",
     "asin",
     "asinh",
     "atan",
@@ -315,6 +357,9 @@ __all__ = [
     "cumprod",
     "cumsum",
     "detach",
+    "diag",
+    "diag_embed",
+    "diagonal",
     "diff",
     "div",
     "dot",
@@ -322,6 +367,7 @@ __all__ = [
     "einsum",
     "elu",
     "embedding",
+    "embedding_bag",
     "eq",
     "erf",
     "exp",
@@ -352,6 +398,11 @@ __all__ = [
     "hardtanh",
     "huber_loss",
     "hypot",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "index_reduce",
     "index_select",
     "inner",
     "instance_norm",
@@ -361,6 +412,7 @@ __all__ = [
     "isnan",
     "kl_div",
     "kron",
+    "kthvalue",
     "l1_loss",
     "layer_norm",
     "le",
@@ -386,6 +438,8 @@ __all__ = [
     "long",
     "lt",
     "masked_fill",
+    "masked_scatter",
+    "masked_select",
     "matmul",
     "max",
     "maximum",
@@ -394,13 +448,16 @@ __all__ = [
     "minimum",
     "mish",
     "mm",
+    "moveaxis",
     "movedim",
     "mse_loss",
+    "msort",
     "mul",
     "mv",
     "nan_to_num",
     "nanmean",
     "nansum",
+    "narrow",
     "ne",
     "neg",
     "nll_loss",
@@ -420,13 +477,19 @@ __all__ = [
     "relu6",
     "remainder",
     "repeat",
+    "repeat_interleave",
     "reshape",
+    "reshape_as",
     "rms_norm",
+    "roll",
     "round",
     "rsqrt",
     "rsub",
     "scaled_dot_product_attention",
+    "scatter",
     "scatter_add",
+    "scatter_reduce",
+    "select",
     "selu",
     "sgn",
     "sigmoid",
@@ -441,7 +504,9 @@ __all__ = [
     "softplus",
     "softshrink",
     "softsign",
+    "sort",
     "split",
+    "split_with_sizes",
     "sqrt",
     "square",
     "squeeze",
@@ -450,14 +515,20 @@ __all__ = [
     "std_mean",
     "sub",
     "sum",
+    "swapaxes",
+    "swapdims",
     "swiglu",
     "t",
+    "take",
+    "take_along_dim",
     "tan",
     "tanh",
     "tanhshrink",
     "tensordot",
     "threshold",
+    "tile",
     "to",
+    "topk",
     "trace",
     "transpose",
     "tril",
@@ -467,13 +538,14 @@ __all__ = [
     "type",
     "unbind",
     "unflatten",
+    "unfold_dimension",
     "unsqueeze",
     "var",
     "var_mean",
     "vdot",
     "view",
+    "view_as",
     "where",
     "xlogy",
     "zeros_like",
 ]
-# fmt: on

@@ -16,7 +16,7 @@ from staticgrad.eager.cast import promote
 from staticgrad.eager.dtypes import Array, is_float, quiet
 from staticgrad.eager.elementwise import exp
 from staticgrad.eager.errors import EagerError
-from staticgrad.eager.index import gather
+from staticgrad.eager.gather import gather
 from staticgrad.eager.linalg import matmul
 from staticgrad.eager.reduce import log_softmax, mean, sum
 from staticgrad.eager.shape import reshape, squeeze, transpose, unsqueeze

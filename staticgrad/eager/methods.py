@@ -11,10 +11,18 @@ from staticgrad.eager import (
     elementwise,
     index,
     linalg,
+    order,
     reduce,
     shape,
     statistics,
     transcendental,
+    window,
+)
+from staticgrad.eager import (
+    gather as gathering,
+)
+from staticgrad.eager import (
+    scatter as scattering,
 )
 
 
@@ -208,9 +216,40 @@ class Methods:
     addmm = linalg.addmm
     baddbmm = linalg.baddbmm
 
-    gather = index.gather
-    scatter_add = index.scatter_add
-    index_select = index.index_select
+    gather = gathering.gather
+    index_select = gathering.index_select
+    masked_select = gathering.masked_select
+    take = gathering.take
+    take_along_dim = gathering.take_along_dim
+    index_add = scattering.index_add
+    index_copy = scattering.index_copy
+    index_fill = scattering.index_fill
+    index_put = scattering.index_put
+    index_reduce = scattering.index_reduce
+    masked_scatter = scattering.masked_scatter
+    scatter = scattering.scatter
+    scatter_add = scattering.scatter_add
+    scatter_reduce = scattering.scatter_reduce
+    argsort = order.argsort
+    kthvalue = order.kthvalue
+    msort = order.msort
+    sort = order.sort
+    topk = order.topk
+    diag = window.diag
+    diag_embed = window.diag_embed
+    diagonal = window.diagonal
+    moveaxis = window.moveaxis
+    narrow = window.narrow
+    repeat_interleave = window.repeat_interleave
+    reshape_as = window.reshape_as
+    roll = window.roll
+    select = window.select
+    split_with_sizes = window.split_with_sizes
+    swapaxes = window.swapaxes
+    swapdims = window.swapdims
+    tile = window.tile
+    view_as = window.view_as
+    unfold = window.unfold_dimension
 
     to = cast.to
     double = cast.double

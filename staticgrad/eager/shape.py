@@ -156,7 +156,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along a dimension that exists; each gets its part of the gradient."""
     if not tensors:
         raise EagerError("cat of no tensors: expected at least one")
-    parts = [x for x in promote(*tensors) if x.shape != (0,)] or list(promote(*tensors))  # PyTorch skips empty vectors
+    whole = promote(*tensors)
+    parts = [x for x in whole if x.shape != (0,)] or list(whole)  # PyTorch skips empty vectors
     axis = axis_of(dim, parts[0].ndim)
     shapes = [x.shape[:axis] + x.shape[axis + 1 :] for x in parts]
     if not parts[0].ndim or any(s != shapes[0] or x.ndim != parts[0].ndim for s, x in zip(shapes, parts, strict=True)):
@@ -170,6 +171,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         here = (slice(None),) * axis + (slice(start, start + x.shape[axis]),)
         edges.append((x, lambda g, here=here: g[here]))
         start += x.shape[axis]
+    edges += [(x, lambda g: np.zeros(0, g.dtype)) for x in whole if x.shape == (0,) and len(parts) < len(whole)]
     return result(np.concatenate([x.array for x in parts], axis), *edges)
 
 

@@ -25,14 +25,22 @@ from staticgrad.tensor.activation import (
     tanhshrink,
     threshold,
 )
-from staticgrad.tensor.attention import scaled_dot_product_attention
+from staticgrad.tensor.attention import (
+    scaled_dot_product_attention,
+)
 from staticgrad.tensor.distance import (
     cosine_similarity,
     normalize,
     pairwise_distance,
 )
-from staticgrad.tensor.elementwise import tanh
-from staticgrad.tensor.indexing import embedding, one_hot
+from staticgrad.tensor.elementwise import (
+    tanh,
+)
+from staticgrad.tensor.embedding import (
+    embedding,
+    embedding_bag,
+    one_hot,
+)
 from staticgrad.tensor.linear import (
     bilinear,
     linear,
@@ -44,8 +52,18 @@ from staticgrad.tensor.loss import (
     mse_loss,
     nll_loss,
 )
-from staticgrad.tensor.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
-from staticgrad.tensor.reduction import log_softmax, softmax, softmin
+from staticgrad.tensor.normalization import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    rms_norm,
+)
+from staticgrad.tensor.reduction import (
+    log_softmax,
+    softmax,
+    softmin,
+)
 
 __all__ = [
     "batch_norm",
@@ -56,6 +74,7 @@ __all__ = [
     "cross_entropy",
     "elu",
     "embedding",
+    "embedding_bag",
     "gelu",
     "glu",
     "group_norm",

@@ -1,6 +1,8 @@
 """Raw operators: ONNX's, under their names in snake_case, one entry each."""
 
-from staticgrad.methods import OPERATORS
+from staticgrad.methods import (
+    OPERATORS,
+)
 from staticgrad.ops.activation import (
     celu,
     elu,
@@ -37,7 +39,13 @@ from staticgrad.ops.arithmetic import (
     sqrt,
     sub,
 )
-from staticgrad.ops.creation import constant_of_shape, eye_like, nonzero, range_, trilu
+from staticgrad.ops.creation import (
+    constant_of_shape,
+    eye_like,
+    nonzero,
+    range_,
+    trilu,
+)
 from staticgrad.ops.indexing import (
     gather,
     gather_elements,
@@ -46,7 +54,10 @@ from staticgrad.ops.indexing import (
     scatter_elements,
     scatter_nd,
 )
-from staticgrad.ops.linear import gemm, matmul
+from staticgrad.ops.linear import (
+    gemm,
+    matmul,
+)
 from staticgrad.ops.logic import (
     equal,
     greater,
@@ -84,7 +95,11 @@ from staticgrad.ops.normalization import (
     layer_normalization,
     rms_normalization,
 )
-from staticgrad.ops.product import cumprod, reduce_prod
+from staticgrad.ops.ordering import topk
+from staticgrad.ops.product import (
+    cumprod,
+    reduce_prod,
+)
 from staticgrad.ops.reduction import (
     arg_max,
     arg_min,
@@ -97,7 +112,12 @@ from staticgrad.ops.reduction import (
     reduce_min,
     reduce_sum,
 )
-from staticgrad.ops.registry import Operator, constant, literal, onnx_op
+from staticgrad.ops.registry import (
+    Operator,
+    constant,
+    literal,
+    onnx_op,
+)
 from staticgrad.ops.shape import (
     concat,
     expand,
@@ -111,7 +131,10 @@ from staticgrad.ops.shape import (
     transpose,
     unsqueeze,
 )
-from staticgrad.ops.slicing import pad, slice_
+from staticgrad.ops.slicing import (
+    pad,
+    slice_,
+)
 
 __all__ = [
     "OPERATORS",
@@ -216,6 +239,7 @@ __all__ = [
     "tan",
     "tanh",
     "tile",
+    "topk",
     "transpose",
     "trilu",
     "unsqueeze",

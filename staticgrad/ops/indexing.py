@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from staticgrad.errors import DTypeError, UnsupportedOperatorError
-from staticgrad.graph import Value, source_line
+from staticgrad.errors import DeclarationError, DTypeError, shown
+from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
-from staticgrad.ops.kinds import common_dtype, dims_of, normal_axis, zeros_like
+from staticgrad.ops.kinds import common_dtype, dims_of, full_like, normal_axis, reshape_like, shape_of, zeros_like
 from staticgrad.ops.reduction import reduce_sum
-from staticgrad.ops.registry import Input, onnx_op, require
-from staticgrad.ops.shape import concat, listed, reshape, transpose, unsqueeze
+from staticgrad.ops.registry import Input, constant, onnx_op, require
+from staticgrad.ops.shape import concat, expand, listed, reshape, shape, transpose, unsqueeze
 from staticgrad.types import Dim, DType, TensorType, is_unknown, unknown
 
 
@@ -86,6 +86,7 @@ def _(g, y, x, indices, *, axis):
 
 def _scattered(x, indices, updates, *, axis, reduction):
     _positions(indices)
+    _known_reduction(reduction)
     common_dtype(x, updates)
     axis = normal_axis(axis, len(x.type.shape))
     require(len(indices.type.shape) == len(x.type.shape), "positions must have the rank of the tensor")
@@ -101,69 +102,159 @@ def _same_shape(updates, expected):
 
 @onnx_op("ScatterElements", type=_scattered)
 def scatter_elements(x: Input, indices: Input, updates: Input, *, axis: int = 0, reduction: str = "none") -> Value:
-    """`x` with `updates` written (or added) at positions `indices` of `axis`; doubled positions only when adding."""
+    """`x` with `updates` written at positions `indices` of `axis`, or taken together with what is there by `reduction`.
+
+    The reductions are "add", "mul", "max" and "min"; elements that are extreme together share the derivative evenly.
+    Of several that are written ("none") to one position only the one that stays gets it.
+    """
 
 
 @scatter_elements.vjp
 def _(g, y, x, indices, updates, *, axis, reduction):
-    arrived = gather_elements(g, indices, axis=axis)
-    if reduction == "add":
-        return g, None, arrived
-    _only_none(reduction, "ScatterElements")
-    kept = scatter_elements(g, indices, zeros_like(updates), axis=axis)
-    return kept, None, arrived
+    axis = normal_axis(axis, len(x.type.shape))
+
+    def scatter(target: Value, source: Value, how: str) -> Value:
+        return scatter_elements(target, indices, source, axis=axis, reduction=how)
+
+    return _pulled_back(g, y, x, indices, updates, reduction, scatter, lambda v: gather_elements(v, indices, axis=axis))
+
+
+def _batch_dims(x, indices, count):
+    """The common leading dimensions of the tensor and its positions."""
+    pairs = list(zip(x.type.shape[:count], indices.type.shape[:count], strict=False))
+    require(0 <= count <= len(pairs), f"batch_dims={count} is more than the tensors have")
+    for a, b in pairs:
+        require(_agree(a, b), f"the leading dimensions {a} and {b} of the tensor and the positions do not agree")
+    return tuple(b if is_unknown(a) else a for a, b in pairs)
 
 
 def _gathered_nd(x, indices, *, batch_dims):
     _positions(indices)
-    if batch_dims != 0:
-        raise UnsupportedOperatorError(f"GatherND with batch_dims={batch_dims} is not supported; use batch_dims=0")
-    return TensorType(x.type.dtype, _picked_shape(x, indices))
+    lead = _batch_dims(x, indices, batch_dims)
+    require(len(indices.type.shape) > batch_dims, "the positions must have an axis behind the leading dimensions")
+    return TensorType(x.type.dtype, (*lead, *_picked_shape(x.type.shape[batch_dims:], indices.type.shape[batch_dims:])))
 
 
-def _picked_shape(x, indices):
-    """The shape of the slices of `x` that the last axis of `indices` names."""
-    depth = indices.type.shape[-1] if indices.type.shape else None
-    require(isinstance(depth, int) and 0 < depth <= len(x.type.shape), "the last axis of the positions must index axes")
-    return (*indices.type.shape[:-1], *x.type.shape[depth:])
+def _picked_shape(shape, positions):
+    """The shape of the slices of a tensor that the last axis of positions names."""
+    depth = positions[-1] if positions else None
+    require(isinstance(depth, int) and 0 < depth <= len(shape), "the last axis of the positions must index axes")
+    return (*positions[:-1], *shape[depth:])
 
 
 @onnx_op("GatherND", type=_gathered_nd)
 def gather_nd(x: Input, indices: Input, *, batch_dims: int = 0) -> Value:
-    """The slices of `x` at the positions in the last axis of `indices`."""
+    """The slices of `x` at the positions in the last axis of `indices`; `batch_dims` leading axes go side by side."""
 
 
 @gather_nd.vjp
 def _(g, y, x, indices, *, batch_dims):
-    return scatter_nd(zeros_like(x), indices, g, reduction="add"), None
+    return scatter_nd(zeros_like(x), _with_batch(indices, batch_dims), g, reduction="add"), None
+
+
+def _with_batch(indices, count):
+    """Positions with those in the `count` leading axes written in front of them."""
+    if not count:
+        return indices
+    rank = len(indices.type.shape)
+    first = (*indices.type.shape[:-1], 1)
+    if all(isinstance(d, int) for d in first):
+        extent = constant(np.array(first, np.int64))
+    else:
+        extent = concat(shape(indices, start=0, end=rank - 1), constant(np.ones(1, np.int64)), axis=0)
+    columns = []
+    for axis in range(count):
+        length = reshape(shape(indices, start=axis, end=axis + 1), [])
+        numbers = reshape(OPERATORS["Range"](0, length, 1), [-1] + [1] * (rank - 1 - axis))
+        columns.append(expand.apply((numbers, extent), {}, (TensorType(DType.int64, first),)).outputs[0])
+    return concat(*columns, indices, axis=rank - 1)
 
 
 def _scattered_nd(x, indices, updates, *, reduction):
     _positions(indices)
+    _known_reduction(reduction)
     common_dtype(x, updates)
-    _same_shape(updates, _picked_shape(x, indices))
+    _same_shape(updates, _picked_shape(x.type.shape, indices.type.shape))
     return x.type
 
 
 @onnx_op("ScatterND", type=_scattered_nd)
 def scatter_nd(x: Input, indices: Input, updates: Input, *, reduction: str = "none") -> Value:
-    """`x` with slices `updates` written (or added) at `indices`; doubled positions only when adding."""
+    """`x` with slices `updates` written at `indices`, or taken together with what is there by `reduction`.
+
+    The reductions and their derivatives are those of `scatter_elements`.
+    """
 
 
 @scatter_nd.vjp
 def _(g, y, x, indices, updates, *, reduction):
-    arrived = gather_nd(g, indices)
+    def scatter(target: Value, source: Value, how: str) -> Value:
+        return scatter_nd(target, indices, source, reduction=how)
+
+    return _pulled_back(g, y, x, indices, updates, reduction, scatter, lambda v: gather_nd(v, indices))
+
+
+def _known_reduction(reduction):
+    if reduction not in ("none", "add", "mul", "max", "min"):
+        raise DeclarationError(f"reduction={shown(reduction)} is not one of 'none', 'add', 'mul', 'max', 'min'")
+
+
+def _pulled_back(g, y, x, indices, updates, reduction, scatter, gather):
+    """The cotangents of a scattering: `scatter(target, source, reduction)` writes where `gather(value)` reads."""
     if reduction == "add":
-        return g, None, arrived
-    _only_none(reduction, "ScatterND")
-    return scatter_nd(g, indices, zeros_like(updates)), None, arrived
+        return g, None, gather(g)
+    if reduction == "none":
+        kept = scatter(g, zeros_like(updates), "none")
+        arrived = gather(g)
+        return kept, None, arrived if _are_distinct(indices) else _of_the_last(arrived, x, updates, scatter, gather)
+    cast = OPERATORS["Cast"]
+    if reduction == "mul":
+        factors = scatter(_ones_like(x), updates, "mul")
+        return g * factors, None, gather(g * x) * _product_of_others(updates, factors, x, scatter, gather)
+    mine = cast(OPERATORS["Equal"](x, y), to=x.type.dtype)
+    theirs = cast(OPERATORS["Equal"](updates, gather(y)), to=x.type.dtype)
+    share = g / OPERATORS["Max"](scatter(mine, theirs, "add"), 1)
+    return mine * share, None, theirs * gather(share)
 
 
-def _only_none(reduction, name):
-    if reduction != "none":
-        raise UnsupportedOperatorError(
-            f"{name} with reduction={reduction!r} has no gradient rule; use 'add' or 'none' ({source_line()})"
-        )
+def _are_distinct(indices):
+    """Whether positions are known to be different from each other: a range, the result of TopK, one position."""
+    node = indices.node
+    while node.op.name in ("Unsqueeze", "Cast", "Slice", "Reshape") and node.inputs[0] is not None:
+        node = node.inputs[0].node
+    return node.op.name in ("Range", "TopK")
+
+
+def _of_the_last(arrived, x, updates, scatter, gather):
+    """`arrived` where an update is the one that stayed at its position, else zeros: numbers show which that was."""
+    count = OPERATORS["Size"](updates)
+    numbers = reshape_like(OPERATORS["Range"](1, count + 1, 1), updates)
+    nothing = OPERATORS["Cast"](zeros_like(x), to=DType.int64)
+    stayed = OPERATORS["Equal"](gather(scatter(nothing, numbers, "none")), numbers)
+    return OPERATORS["Where"](stayed, arrived, full_like(arrived, 0))
+
+
+def _product_of_others(updates, factors, x, scatter, gather):
+    """For each update the product of all others at its position.
+
+    The quotient of the product by the update, but for zeros. One alone at its position leaves the product of those
+    that are not zero; of two each has the other for a factor, which counts for the derivative of this derivative.
+    """
+    zero = OPERATORS["Equal"](updates, full_like(updates, 0))
+    one = full_like(updates, 1)
+    where = OPERATORS["Where"]
+    quotient = gather(factors) / where(zero, one, updates)
+    rest = gather(scatter(_ones_like(x), where(zero, one, updates), "mul"))
+    count = gather(scatter(zeros_like(x), OPERATORS["Cast"](zero, to=x.type.dtype), "add"))
+    zeros = where(zero, updates, full_like(updates, 0))
+    other = gather(scatter(zeros_like(x), zeros, "add")) - updates
+    pair = where(OPERATORS["Equal"](count, full_like(count, 2)), rest * other, full_like(rest, 0))
+    return where(zero, where(OPERATORS["Equal"](count, one), rest, pair), quotient)
+
+
+def _ones_like(x):
+    value = {"value": np.ones(1, x.type.dtype.numpy)}
+    return OPERATORS["ConstantOfShape"].apply((shape_of(x),), value, (x.type,)).outputs[0]
 
 
 def _one_hot(indices, depth, values, *, axis):

@@ -6,11 +6,11 @@ import numpy as np
 
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
-from staticgrad.ops.kinds import full_like, known_axes, literal_axes, numeric, reduced, with_derivative
-from staticgrad.ops.logic import equal, greater, greater_or_equal, less, less_or_equal, logical_and, where
-from staticgrad.ops.reduction import cumsum, kept, reduce_sum
-from staticgrad.ops.registry import Input, constant, onnx_op, require
-from staticgrad.ops.shape import reshape, shape, unsqueeze
+from staticgrad.ops.kinds import literal_axes, numeric, reduced
+from staticgrad.ops.reduction import kept, reduce_sum
+from staticgrad.ops.registry import Input, onnx_op, require, shared_literal
+from staticgrad.ops.shape import concat, expand, shape, transpose, unsqueeze
+from staticgrad.ops.slicing import pad, slice_
 
 
 @onnx_op("ReduceProd", type=reduced)
@@ -39,7 +39,7 @@ def _(g, y, x, axes, **how):
 
 def _multiplied(x, axis, **_):
     require(axis.type.shape in ((), (1,)), "the axis must be one integer")
-    known_axes(axis, len(x.type.shape))
+    literal_axes(axis, len(x.type.shape))
     return numeric(x)
 
 
@@ -49,53 +49,57 @@ def cumprod(x: Input, axis: Input, *, exclusive: bool = False, reverse: bool = F
 
 
 @cumprod.vjp
-def _(g, y, x, axis, **how):
-    (position,) = literal_axes(axis, len(x.type.shape))
-    return _cotangent(g, x, position, how), None
+def _(g, y, x, axis, *, exclusive, reverse):
+    """Without a division, so that zeros need no care.
 
-
-def _cotangent(g, x, axis, how):
-    """The sum over i of g_i times the product of all factors of y_i but x_k, for every k that is one of them.
-
-    Without zeros that is the sum of g_i y_i over x_k. A first zero gets the sum of g_i y_i with itself left out of
-    y; later ones get nothing, for the first stays in their products.
+    `dx[k] = (product before k) * r[k]` with `r[k] = g[k] + x[k+1] r[k+1]`; with `exclusive` that begins with `g[k+1]`.
     """
-    reverse = how["reverse"]
-    zero = equal(x, 0)
-    seen = cumsum(where(zero, full_like(x, 1), full_like(x, 0)), axis, reverse=reverse)
-    first = logical_and(zero, equal(seen, 1))
-
-    def following(values):
-        return cumsum(values, axis, exclusive=how["exclusive"], reverse=not reverse)
-
-    to_others = following(g * cumprod(x, axis, **how)) / where(zero, 1, x)
-    to_first = following(g * cumprod(where(first, 1, x), axis, **how))
-    return with_derivative(
-        where(first, to_first, to_others), [g, x], lambda c, _, g, x: _second_cotangents(c, g, x, axis, how)
-    )
+    (position,) = literal_axes(axis, len(x.type.shape))
+    turned = _flipped if reverse else lambda v, _: v
+    x, g = turned(x, position), turned(g, position)
+    before = cumprod(x, axis, exclusive=True)
+    if exclusive:
+        g = _shifted(g, position, 1)
+    size = x.type.shape[position]
+    r = _recurrence(x, g, position, size) if isinstance(size, int) else _all_pairs(x, g, position)
+    return turned(before * r, position), None
 
 
-def _second_cotangents(c, g, x, axis, how):
-    """The same by g and x, from all products written out in a matrix: row k leaves out factor k."""
+def _flipped(x, axis):
+    return slice_(x, [-1], [-(2**62)], [axis], [-1])
+
+
+def _shifted(x, axis, by):
+    """`x[k + by]` at k, zeros behind the end."""
+    amounts = [0] * (2 * len(x.type.shape))
+    amounts[axis], amounts[axis + len(x.type.shape)] = -by, by
+    return pad.apply((x, shared_literal(amounts, None), None, None), {"mode": "constant"}, (x.type,)).outputs[0]
+
+
+def _recurrence(x, g, axis, size):
+    """`r[k] = g[k] + x[k+1] r[k+1]` in log2(size) rounds, each of which doubles the reach of every element."""
+    factor, total = _shifted(x, axis, 1) if size > 1 else x, g
+    reach = 1
+    while reach < size:
+        total = total + factor * _shifted(total, axis, reach)
+        factor = factor * _shifted(factor, axis, reach)
+        reach *= 2
+    return total
+
+
+def _all_pairs(x, g, axis):
+    """`r[k] = sum_(i >= k) g[i] product_(k < j <= i) x[j]`, for a size that only the run knows."""
     rank = len(x.type.shape)
-    size = x.type.shape[axis]
-    numbers = constant(np.arange(size)) if isinstance(size, int) else OPERATORS["Range"](0, _size(x, axis), 1)
-    rest = [1] * (rank - axis - 1)
-    k, i = reshape(numbers, [-1, 1, *rest]), reshape(numbers, [1, -1, *rest])
-    compare = {
-        (False, False): greater_or_equal,
-        (True, False): greater,
-        (False, True): less_or_equal,
-        (True, True): less,
-    }[how["exclusive"], how["reverse"]]
-    reached, left_out = compare(i, k), equal(i, k)
-    factors = where(left_out, 1, unsqueeze(x, [axis]))
-    c, g = unsqueeze(c, [axis + 1]), unsqueeze(g, [axis])
-    products = where(reached, cumprod(factors, axis + 1, **how), 0)
-    to_g = reduce_sum(c * products, [axis], keepdims=False)
-    to_factors = _cotangent(where(reached, c * g, 0), factors, axis + 1, how)
-    return to_g, reduce_sum(where(left_out, 0, to_factors), [axis], keepdims=False)
-
-
-def _size(x, axis):
-    return reshape(shape(x, start=axis, end=axis + 1), [])
+    last = (*(i for i in range(rank) if i != axis), axis)
+    x, g = transpose(x, perm=last), transpose(g, perm=last)
+    length = OPERATORS["Squeeze"](shape(x, start=rank - 1), [0])
+    numbers = OPERATORS["Range"](0, length, 1)
+    row, column = unsqueeze(numbers, [1]), unsqueeze(numbers, [0])
+    square = concat(shape(x), shape(x, start=rank - 1), axis=0)
+    where = OPERATORS["Where"]
+    factors = where(
+        OPERATORS["Greater"](column, row), expand(unsqueeze(x, [rank - 1]), square), np.ones((), x.type.dtype.numpy)
+    )
+    terms = unsqueeze(g, [rank - 1]) * cumprod(factors, rank)
+    behind = where(OPERATORS["Less"](column, row), np.zeros((), x.type.dtype.numpy), terms)
+    return transpose(reduce_sum(behind, [rank], keepdims=False), perm=tuple(int(i) for i in np.argsort(last)))

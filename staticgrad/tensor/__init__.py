@@ -1,7 +1,17 @@
 """PyTorch-named functions over the operators, for symbolic values and eager tensors alike."""
 
-from staticgrad.tensor import casting as casting
-from staticgrad.tensor import loss as loss
+from staticgrad.tensor import (
+    casting as casting,
+)
+from staticgrad.tensor import (
+    embedding as embedding,
+)
+from staticgrad.tensor import (
+    indexing as indexing,
+)
+from staticgrad.tensor import (
+    loss as loss,
+)
 from staticgrad.tensor.activation import (
     celu,
     relu,
@@ -116,10 +126,12 @@ from staticgrad.tensor.elementwise import (
     tanh,
     trunc,
 )
-from staticgrad.tensor.indexing import (
+from staticgrad.tensor.gathering import (
     gather,
     index_select,
-    scatter_add,
+    masked_select,
+    take,
+    take_along_dim,
 )
 from staticgrad.tensor.linear import (
     addbmm,
@@ -138,6 +150,13 @@ from staticgrad.tensor.linear import (
     outer,
     trace,
     vdot,
+)
+from staticgrad.tensor.ordering import (
+    argsort,
+    kthvalue,
+    msort,
+    sort,
+    topk,
 )
 from staticgrad.tensor.reduction import (
     all,
@@ -158,6 +177,17 @@ from staticgrad.tensor.reduction import (
     softmax,
     sum,
 )
+from staticgrad.tensor.scattering import (
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    index_reduce,
+    masked_scatter,
+    scatter,
+    scatter_add,
+    scatter_reduce,
+)
 from staticgrad.tensor.shape import (
     broadcast_to,
     cat,
@@ -168,6 +198,7 @@ from staticgrad.tensor.shape import (
     permute,
     reshape,
     split,
+    split_with_sizes,
     squeeze,
     stack,
     t,
@@ -191,6 +222,19 @@ from staticgrad.tensor.transcendental import (
     logaddexp2,
     xlogy,
 )
+from staticgrad.tensor.windows import (
+    diag,
+    diag_embed,
+    diagonal,
+    moveaxis,
+    narrow,
+    repeat_interleave,
+    roll,
+    select,
+    swapaxes,
+    swapdims,
+    tile,
+)
 
 # What PyTorch has in torch.nn.functional only is imported there.
 __all__ = [
@@ -212,6 +256,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "asin",
     "asinh",
     "atan",
@@ -236,6 +281,9 @@ __all__ = [
     "cumprod",
     "cumsum",
     "detach",
+    "diag",
+    "diag_embed",
+    "diagonal",
     "diff",
     "div",
     "dot",
@@ -260,12 +308,18 @@ __all__ = [
     "ge",
     "gt",
     "hypot",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "index_reduce",
     "index_select",
     "inner",
     "isfinite",
     "isinf",
     "isnan",
     "kron",
+    "kthvalue",
     "le",
     "lerp",
     "linspace",
@@ -286,6 +340,8 @@ __all__ = [
     "logsumexp",
     "lt",
     "masked_fill",
+    "masked_scatter",
+    "masked_select",
     "matmul",
     "max",
     "maximum",
@@ -293,12 +349,15 @@ __all__ = [
     "min",
     "minimum",
     "mm",
+    "moveaxis",
     "movedim",
+    "msort",
     "mul",
     "mv",
     "nan_to_num",
     "nanmean",
     "nansum",
+    "narrow",
     "ne",
     "neg",
     "norm",
@@ -313,11 +372,16 @@ __all__ = [
     "reciprocal",
     "relu",
     "remainder",
+    "repeat_interleave",
     "reshape",
+    "roll",
     "round",
     "rsqrt",
     "rsub",
+    "scatter",
     "scatter_add",
+    "scatter_reduce",
+    "select",
     "selu",
     "sgn",
     "sigmoid",
@@ -326,7 +390,9 @@ __all__ = [
     "sinc",
     "sinh",
     "softmax",
+    "sort",
     "split",
+    "split_with_sizes",
     "sqrt",
     "square",
     "squeeze",
@@ -335,10 +401,16 @@ __all__ = [
     "std_mean",
     "sub",
     "sum",
+    "swapaxes",
+    "swapdims",
     "t",
+    "take",
+    "take_along_dim",
     "tan",
     "tanh",
     "tensordot",
+    "tile",
+    "topk",
     "trace",
     "transpose",
     "tril",

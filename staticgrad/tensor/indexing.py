@@ -1,4 +1,4 @@
-"""PyTorch's indexing: brackets, gather, embeddings."""
+"""PyTorch's indexing with brackets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.errors import DTypeError, ShapeError, UnsupportedOperatorError, shown
 from staticgrad.graph import Value, constant_of, source_line
-from staticgrad.ops.kinds import without_derivative
 from staticgrad.ops.registry import constant, literal
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.shape import axis_of
+from staticgrad.tensor.gathering import positions_of_mask
+from staticgrad.tensor.scattering import stacked_positions
 from staticgrad.types import DType
 
 _END = 2**62
@@ -21,8 +21,12 @@ _END = 2**62
 
 @function
 def getitem(x: Value, index: Any) -> Value:
-    """`x[index]`: ints, slices with any step, None, ..., and arrays of integers, which are applied last."""
-    items = list(index) if isinstance(index, tuple) else [index]
+    """`x[index]`: ints, slices with any step, None, ..., and arrays of integers or bools, which are applied last.
+
+    A boolean array with dimensions stands for the positions where it holds; of one that is a Value only the run knows
+    how many these are.
+    """
+    items = [_made_index(item) for item in (index if isinstance(index, tuple) else (index,))]
     items = _without_ellipsis(items, len(x.type.shape))
     starts: list[int] = []
     ends: list[int] = []
@@ -46,20 +50,29 @@ def getitem(x: Value, index: Any) -> Value:
                 axes.append(axis)
                 steps.append(step)
             place += 1
-        elif (number := _whole_number(item)) is not None:
-            _check_bound(number, x, axis)
-            starts.append(number)
-            ends.append(number + 1 if number != -1 else _END)
+        elif not isinstance(item, Value):
+            _check_bound(item, x, axis)
+            starts.append(item)
+            ends.append(item + 1 if item != -1 else _END)
             axes.append(axis)
             steps.append(1)
             dropped.append(axis)
-        else:
-            positions = _positions(item, x, axis)
-            if positions.type.shape:
+        elif item.type.dtype is DType.bool:
+            if not item.type.shape:
+                # One truth value selects all or nothing along a new dimension.
+                inserted.append(place)
+                arrays[place] = _truth(item)
+                place += 1
+                continue
+            for positions in positions_of_mask(item, x, axis):
                 arrays[place] = positions
                 place += 1
-            else:
-                chosen.append((axis - len(dropped) - len(chosen), positions))
+            axis += len(item.type.shape) - 1
+        elif item.type.shape:
+            arrays[place] = _checked(item, x, axis)
+            place += 1
+        else:
+            chosen.append((axis - len(dropped) - len(chosen), _checked(item, x, axis)))
         axis += 1
     # PyTorch's order: single positions, slices and None first, then arrays on what is left.
     if axes:
@@ -73,8 +86,40 @@ def getitem(x: Value, index: Any) -> Value:
     return _taken(x, arrays) if arrays else x
 
 
+def _made_index(item: Any) -> Any:
+    """A part of an index as an int, slice, None, ... or Value."""
+    if item is None or item is Ellipsis or isinstance(item, (slice, Value)):
+        return item
+    number = _whole_number(item)
+    if number is not None:
+        return number
+    try:
+        array = constant_of(literal(item))
+    except DTypeError:
+        raise DTypeError(
+            f"{shown(item)} is not an index; ints, slices, None, ... and arrays of integers or bools are "
+            f"({source_line()})"
+        ) from None
+    assert array is not None
+    return constant(array.astype(np.int64) if not array.size and array.dtype.kind == "f" else array)
+
+
+def _consumed(item: Any) -> int:
+    """How many dimensions a part of an index is for."""
+    if item is None or item is Ellipsis:
+        return 0
+    return len(item.type.shape) if isinstance(item, Value) and item.type.dtype is DType.bool else 1
+
+
+def _truth(item: Value) -> Value:
+    array = constant_of(item)
+    if array is not None:
+        return constant(np.nonzero(array.reshape(1))[0])
+    return ops.squeeze(ops.nonzero(ops.reshape(item, [1])), [0])
+
+
 def _without_ellipsis(items: list[Any], rank: int) -> list[Any]:
-    used = sum(item is not None and item is not Ellipsis for item in items)
+    used = sum(_consumed(item) for item in items)
     if used > rank:
         raise ShapeError(f"{used} indices for a tensor of rank {rank} ({source_line()})")
     marks = [i for i, item in enumerate(items) if item is Ellipsis]
@@ -124,18 +169,8 @@ def _check_bound(number: int, x: Value, axis: int) -> None:
         raise ShapeError(f"index {number} is out of range for dimension {axis} of {x.type} ({source_line()})")
 
 
-def _positions(item: Any, x: Value, axis: int) -> Value:
-    try:
-        value = item if isinstance(item, Value) else literal(item)
-    except DTypeError:
-        raise DTypeError(
-            f"{shown(item)} is not an index; ints, slices, None, ... and integer arrays are ({source_line()})"
-        ) from None
-    if value.type.dtype is DType.bool:
-        raise UnsupportedOperatorError(
-            f"a boolean index has a size that only the run knows; use sg.where or a product with the mask "
-            f"({source_line()})"
-        )
+def _checked(value: Value, x: Value, axis: int) -> Value:
+    """Positions of integers that are within bounds as far as they are known."""
     if value.type.dtype not in (DType.int32, DType.int64):
         raise DTypeError(f"an index must be int32 or int64, {value.type} came ({source_line()})")
     array = constant_of(value)
@@ -152,66 +187,10 @@ def _taken(x: Value, arrays: dict[int, Value]) -> Value:
         return ops.gather(x, arrays[axes[0]], axis=axes[0])
     rank = len(x.type.shape)
     rest = [i for i in range(rank) if i not in axes]
-    zero = arrays[axes[0]]
-    for other in list(arrays.values())[1:]:
-        zero = ops.add(zero, ops.mul(other, 0))
-    zero = ops.mul(zero, 0)
-    stacked = ops.concat(
-        *[ops.unsqueeze(ops.cast(ops.add(a, zero), to=DType.int64), [-1]) for a in arrays.values()], axis=-1
-    )
+    stacked = stacked_positions(list(arrays.values()))
     found = ops.gather_nd(ops.transpose(x, perm=(*axes, *rest)), stacked)
     if axes != list(range(axes[0], axes[-1] + 1)):
         return found
-    count = len(zero.type.shape)
+    count = len(stacked.type.shape) - 1
     order = (*range(count, count + axes[0]), *range(count), *range(count + axes[0], count + len(rest)))
     return ops.transpose(found, perm=order)
-
-
-@function
-def gather(x: Value, dim: int, index: Value) -> Value:
-    """For every element of `index` the element of `x` at that position of `dim`."""
-    return ops.gather_elements(x, index, axis=axis_of(x, dim))
-
-
-@function
-def index_select(x: Value, dim: int, index: Value) -> Value:
-    """The slices of `x` along `dim` at the positions of a vector."""
-    return ops.gather(x, index, axis=axis_of(x, dim))
-
-
-@function
-def scatter_add(x: Value, dim: int, index: Value, src: Value) -> Value:
-    """`x` with `src` added at the positions `index` of `dim`; of a larger `src` only the part that `index` names."""
-    sizes = list(zip(index.type.shape, src.type.shape, strict=False))
-    longer = [i for i, (n, d) in enumerate(sizes) if isinstance(n, int) and isinstance(d, int) and n < d]
-    if longer and len(index.type.shape) == len(src.type.shape):
-        src = ops.slice_(src, [0] * len(longer), [int(index.type.shape[i]) for i in longer], longer)
-    return ops.scatter_elements(x, index, src, axis=axis_of(x, dim), reduction="add")
-
-
-@function
-def embedding(input: Value, weight: Value, padding_idx: int | None = None) -> Value:
-    """The rows of `weight` that `input` names; the row `padding_idx` gets no derivative."""
-    rows = ops.gather(weight, input, axis=0)
-    if padding_idx is None:
-        return rows
-    if padding_idx < 0:
-        if not isinstance(weight.type.shape[0], int):
-            raise ShapeError(
-                f"a negative padding_idx needs a known number of rows, {weight.type} came ({source_line()})"
-            )
-        padding_idx += weight.type.shape[0]
-    padding = ops.unsqueeze(ops.equal(input, padding_idx), [-1])
-    return ops.where(padding, without_derivative(rows), rows)
-
-
-@function
-def one_hot(x: Value, num_classes: int) -> Value:
-    """A new last dimension of `num_classes` with 1 where the class is, 0 elsewhere; int64."""
-    if not isinstance(num_classes, int) or num_classes <= 0:
-        raise ShapeError(
-            f"one_hot needs the number of classes as a positive int, {shown(num_classes)} came ({source_line()})"
-        )
-    if not x.type.dtype.is_integer:
-        raise DTypeError(f"one_hot needs integers, {x.type} came; cast with x.long() ({source_line()})")
-    return ops.one_hot(x, constant(np.array(num_classes)), constant(np.array([0, 1], np.int64)))

@@ -262,10 +262,12 @@ def repeat(x: Value, *repeats: Any) -> Value:
 
 @function
 def cat(tensors: Sequence[Value], dim: int = 0) -> Value:
-    """`tensors` one behind the other along `dim`."""
+    """`tensors` one behind the other along `dim`; empty vectors beside tensors of other rank count for nothing."""
     if not tensors:
         raise DeclarationError(f"cat needs at least one tensor ({source_line()})")
-    return ops.concat(*promote(list(tensors)), axis=axis_of(tensors[0], dim))
+    whole = promote(list(tensors))
+    parts = [x for x in whole if x.type.shape != (0,)] or whole
+    return ops.concat(*parts, axis=axis_of(parts[0], dim))
 
 
 @function
@@ -306,6 +308,12 @@ def _parts(x: Value, sizes: list[int], axis: int) -> tuple[Value, ...]:
 
 
 @function
+def split_with_sizes(x: Value, split_sizes: Sequence[int], dim: int = 0) -> tuple[Value, ...]:
+    """`x` cut along `dim` into parts of the sizes given."""
+    return _parts(x, whole_numbers(split_sizes, "sizes of parts"), axis_of(x, dim))
+
+
+@function
 def chunk(x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
     """`x` cut along `dim` into at most `chunks` parts of equal size, the last of which may be smaller."""
     length = x.type.shape[axis_of(x, dim)]
@@ -326,10 +334,13 @@ def unbind(x: Value, dim: int = 0) -> tuple[Value, ...]:
 
 
 @function
-def flip(x: Value, *dims: Any) -> Value:
+def flip(x: Value, *axes: Any, dims: int | Sequence[int] | None = None) -> Value:
     """`x` with the order of elements reversed along `dims`."""
-    chosen = [axis_of(x, d) for d in sizes_given(dims)]
-    if not chosen:
+    given = axes if dims is None else (*axes, *([dims] if isinstance(dims, int) else dims))
+    chosen = [axis_of(x, d) for d in sizes_given(given)]
+    if len(set(chosen)) != len(chosen):
+        raise ShapeError(f"flip names a dimension of {x.type} twice: {chosen} ({source_line()})")
+    if not chosen or not x.type.shape:
         return x
     count = len(chosen)
     return ops.slice_(x, [-1] * count, [-(2**62)] * count, chosen, [-1] * count)

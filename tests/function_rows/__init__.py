@@ -1,11 +1,12 @@
 """One row for every case of every PyTorch-named function, in one module a family."""
 
-from function_rows import arithmetic, elementary, linear, normalization
+from function_rows import arithmetic, elementary, indexing, linear, normalization
 from function_rows.row import Row
 
 ROWS: list[Row] = [
     *arithmetic.ROWS,
     *elementary.ROWS,
+    *indexing.ROWS,
     *linear.ROWS,
     *normalization.ROWS,
 ]

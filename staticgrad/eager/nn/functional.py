@@ -1,6 +1,8 @@
 """PyTorch's `torch.nn.functional`: activations, losses, layers without state."""
 
-from __future__ import annotations
+from __future__ import (
+    annotations,
+)
 
 from staticgrad.eager.activation import (
     celu,
@@ -38,8 +40,9 @@ from staticgrad.eager.elementwise import (
     sigmoid,
     tanh,
 )
-from staticgrad.eager.index import (
+from staticgrad.eager.embed import (
     embedding,
+    embedding_bag,
     one_hot,
 )
 from staticgrad.eager.linalg import (
@@ -70,7 +73,6 @@ from staticgrad.eager.reduce import (
     softmin,
 )
 
-# fmt: off
 __all__ = [
     "batch_norm",
     "bilinear",
@@ -81,6 +83,7 @@ __all__ = [
     "cross_entropy",
     "elu",
     "embedding",
+    "embedding_bag",
     "gelu",
     "glu",
     "group_norm",
@@ -122,4 +125,3 @@ __all__ = [
     "tanhshrink",
     "threshold",
 ]
-# fmt: on
