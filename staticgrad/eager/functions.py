@@ -149,6 +149,9 @@ from staticgrad.eager.loss import (
     nll_loss,
     smooth_l1_loss,
 )
+from staticgrad.eager.padding import (
+    pad,
+)
 from staticgrad.eager.reduce import (
     all,
     amax,
@@ -208,10 +211,10 @@ __all__ = [
     "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
     "logical_or", "logical_xor", "logsigmoid", "logsumexp", "long", "lt", "masked_fill", "matmul", "max", "maximum",
     "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul", "mv", "ne", "neg", "nll_loss", "norm",
-    "one_hot", "ones_like", "outer", "permute", "pow", "prod", "reciprocal", "relu", "relu6", "remainder", "repeat",
-    "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "smooth_l1_loss",
-    "softmax", "softmin", "softplus", "softshrink", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std",
-    "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril", "triu", "trunc", "type", "unbind", "unflatten",
-    "unsqueeze", "var", "view", "where", "zeros_like",
+    "one_hot", "ones_like", "outer", "pad", "permute", "pow", "prod", "reciprocal", "relu", "relu6", "remainder",
+    "repeat", "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "silu", "sin", "sinh",
+    "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "split", "sqrt", "square", "squeeze",
+    "stack", "std", "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril", "triu", "trunc", "type", "unbind",
+    "unflatten", "unsqueeze", "var", "view", "where", "zeros_like",
 ]
 # fmt: on

@@ -30,6 +30,9 @@ from staticgrad.tensor.loss import (
     mse_loss,
     nll_loss,
 )
+from staticgrad.tensor.padding import (
+    pad,
+)
 from staticgrad.tensor.reduction import log_softmax, softmax, softmin
 
 __all__ = [
@@ -52,6 +55,7 @@ __all__ = [
     "mse_loss",
     "nll_loss",
     "one_hot",
+    "pad",
     "relu",
     "relu6",
     "selu",
