@@ -174,6 +174,11 @@ from staticgrad.eager.reduce import (
     sum,
     var,
 )
+from staticgrad.eager.resampling import (
+    interpolate,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from staticgrad.eager.shape import (
     broadcast_to,
     cat,
@@ -207,14 +212,14 @@ __all__ = [
     "clone", "contiguous", "cos", "cosh", "cross_entropy", "cumprod", "cumsum", "detach", "div", "dot", "double", "elu",
     "embedding", "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "float", "floor",
     "floor_divide", "fmod", "full_like", "gather", "ge", "gelu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "huber_loss", "index_select", "int", "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm",
-    "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsigmoid", "logsumexp", "long", "lt", "masked_fill", "matmul", "max", "maximum",
-    "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul", "mv", "ne", "neg", "nll_loss", "norm",
-    "one_hot", "ones_like", "outer", "pad", "permute", "pow", "prod", "reciprocal", "relu", "relu6", "remainder",
-    "repeat", "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "silu", "sin", "sinh",
-    "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "split", "sqrt", "square", "squeeze",
-    "stack", "std", "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril", "triu", "trunc", "type", "unbind",
-    "unflatten", "unsqueeze", "var", "view", "where", "zeros_like",
+    "hardtanh", "huber_loss", "index_select", "int", "interpolate", "isfinite", "isinf", "isnan", "kl_div", "l1_loss",
+    "layer_norm", "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logsigmoid", "logsumexp", "long", "lt", "masked_fill", "matmul", "max",
+    "maximum", "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul", "mv", "ne", "neg", "nll_loss",
+    "norm", "one_hot", "ones_like", "outer", "pad", "permute", "pixel_shuffle", "pixel_unshuffle", "pow", "prod",
+    "reciprocal", "relu", "relu6", "remainder", "repeat", "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid",
+    "sign", "silu", "sin", "sinh", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign",
+    "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril",
+    "triu", "trunc", "type", "unbind", "unflatten", "unsqueeze", "var", "view", "where", "zeros_like",
 ]
 # fmt: on

@@ -30,10 +30,10 @@ from staticgrad.tensor.loss import (
     mse_loss,
     nll_loss,
 )
-from staticgrad.tensor.padding import (
-    pad,
-)
+from staticgrad.tensor.padding import pad
+from staticgrad.tensor.pixels import pixel_shuffle, pixel_unshuffle
 from staticgrad.tensor.reduction import log_softmax, softmax, softmin
+from staticgrad.tensor.resampling import interpolate
 
 __all__ = [
     "binary_cross_entropy_with_logits",
@@ -46,6 +46,7 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "interpolate",
     "l1_loss",
     "leaky_relu",
     "linear",
@@ -56,6 +57,8 @@ __all__ = [
     "nll_loss",
     "one_hot",
     "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "relu",
     "relu6",
     "selu",
