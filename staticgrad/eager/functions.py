@@ -179,6 +179,10 @@ from staticgrad.eager.resampling import (
     pixel_shuffle,
     pixel_unshuffle,
 )
+from staticgrad.eager.sampling import (
+    affine_grid,
+    grid_sample,
+)
 from staticgrad.eager.shape import (
     broadcast_to,
     cat,
@@ -206,20 +210,21 @@ from staticgrad.eager.shape import (
 
 # fmt: off
 __all__ = [
-    "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argmin", "asin", "asinh", "atan",
-    "atanh", "baddbmm", "bfloat16", "binary_cross_entropy", "binary_cross_entropy_with_logits", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp",
-    "clone", "contiguous", "cos", "cosh", "cross_entropy", "cumprod", "cumsum", "detach", "div", "dot", "double", "elu",
-    "embedding", "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "float", "floor",
-    "floor_divide", "fmod", "full_like", "gather", "ge", "gelu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "huber_loss", "index_select", "int", "interpolate", "isfinite", "isinf", "isnan", "kl_div", "l1_loss",
-    "layer_norm", "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "logsigmoid", "logsumexp", "long", "lt", "masked_fill", "matmul", "max",
-    "maximum", "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul", "mv", "ne", "neg", "nll_loss",
-    "norm", "one_hot", "ones_like", "outer", "pad", "permute", "pixel_shuffle", "pixel_unshuffle", "pow", "prod",
-    "reciprocal", "relu", "relu6", "remainder", "repeat", "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid",
-    "sign", "silu", "sin", "sinh", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign",
-    "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril",
-    "triu", "trunc", "type", "unbind", "unflatten", "unsqueeze", "var", "view", "where", "zeros_like",
+    "abs", "acos", "acosh", "add", "addmm", "affine_grid", "all", "amax", "amin", "any", "argmax", "argmin", "asin",
+    "asinh", "atan", "atanh", "baddbmm", "bfloat16", "binary_cross_entropy", "binary_cross_entropy_with_logits",
+    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "ceil", "celu",
+    "chunk", "clamp", "clone", "contiguous", "cos", "cosh", "cross_entropy", "cumprod", "cumsum", "detach", "div",
+    "dot", "double", "elu", "embedding", "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip",
+    "float", "floor", "floor_divide", "fmod", "full_like", "gather", "ge", "gelu", "grid_sample", "gt", "half",
+    "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "index_select", "int", "interpolate",
+    "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm", "le", "leaky_relu", "lerp", "linear", "log",
+    "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor", "logsigmoid",
+    "logsumexp", "long", "lt", "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "mish", "mm",
+    "movedim", "mse_loss", "mul", "mv", "ne", "neg", "nll_loss", "norm", "one_hot", "ones_like", "outer", "pad",
+    "permute", "pixel_shuffle", "pixel_unshuffle", "pow", "prod", "reciprocal", "relu", "relu6", "remainder", "repeat",
+    "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "smooth_l1_loss",
+    "softmax", "softmin", "softplus", "softshrink", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril", "triu", "trunc", "type", "unbind", "unflatten",
+    "unsqueeze", "var", "view", "where", "zeros_like",
 ]
 # fmt: on

@@ -34,14 +34,20 @@ from staticgrad.tensor.padding import pad
 from staticgrad.tensor.pixels import pixel_shuffle, pixel_unshuffle
 from staticgrad.tensor.reduction import log_softmax, softmax, softmin
 from staticgrad.tensor.resampling import interpolate
+from staticgrad.tensor.sampling import (
+    affine_grid,
+    grid_sample,
+)
 
 __all__ = [
+    "affine_grid",
     "binary_cross_entropy_with_logits",
     "celu",
     "cross_entropy",
     "elu",
     "embedding",
     "gelu",
+    "grid_sample",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
