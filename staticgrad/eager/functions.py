@@ -214,6 +214,9 @@ from staticgrad.eager.order import (
     sort,
     topk,
 )
+from staticgrad.eager.padding import (
+    pad,
+)
 from staticgrad.eager.reduce import (
     all,
     amax,
@@ -235,6 +238,15 @@ from staticgrad.eager.reduce import (
     std,
     sum,
     var,
+)
+from staticgrad.eager.resampling import (
+    interpolate,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
+from staticgrad.eager.sampling import (
+    affine_grid,
+    grid_sample,
 )
 from staticgrad.eager.scatter import (
     index_add,
@@ -314,6 +326,7 @@ __all__ = [
     "addmm",
     "addmv",
     "addr",
+    "affine_grid",
     "all",
     "amax",
     "amin",
@@ -389,6 +402,7 @@ __all__ = [
     "ge",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gt",
     "half",
@@ -407,6 +421,7 @@ __all__ = [
     "inner",
     "instance_norm",
     "int",
+    "interpolate",
     "isfinite",
     "isinf",
     "isnan",
@@ -466,8 +481,11 @@ __all__ = [
     "one_hot",
     "ones_like",
     "outer",
+    "pad",
     "pairwise_distance",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "positive",
     "pow",
     "prelu",

@@ -59,13 +59,28 @@ from staticgrad.tensor.normalization import (
     layer_norm,
     rms_norm,
 )
+from staticgrad.tensor.padding import (
+    pad,
+)
+from staticgrad.tensor.pixels import (
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from staticgrad.tensor.reduction import (
     log_softmax,
     softmax,
     softmin,
 )
+from staticgrad.tensor.resampling import (
+    interpolate,
+)
+from staticgrad.tensor.sampling import (
+    affine_grid,
+    grid_sample,
+)
 
 __all__ = [
+    "affine_grid",
     "batch_norm",
     "bilinear",
     "binary_cross_entropy_with_logits",
@@ -77,12 +92,14 @@ __all__ = [
     "embedding_bag",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "instance_norm",
+    "interpolate",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
@@ -94,7 +111,10 @@ __all__ = [
     "nll_loss",
     "normalize",
     "one_hot",
+    "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "relu",
     "relu6",

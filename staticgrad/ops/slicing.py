@@ -105,7 +105,7 @@ def _(g, y, x, starts, ends, axes, steps):
         numbers = OPERATORS["Range"](0, length, 1)
         positions = slice_.apply((numbers, *pick[:2], constant(np.zeros(1, np.int64)), pick[2])).outputs[0]
         before = _with_axis(g, x, axis)
-        g = _scattered_along(axis, before, positions, g)
+        g = _scattered_along(axis, before, positions, g, "none")
     return g, None, None, None, None
 
 
@@ -123,13 +123,13 @@ def _with_axis(g, x, axis):
     return node.outputs[0]
 
 
-def _scattered_along(axis, zeros, positions, g):
-    """`g` placed into `zeros` at `positions` of `axis`."""
+def _scattered_along(axis, zeros, positions, g, reduction):
+    """`g` placed into `zeros` (or added up there) at `positions` of `axis`."""
     rank = len(g.type.shape)
     front = (axis, *(i for i in range(rank) if i != axis))
     back = tuple(int(i) for i in np.argsort(front))
     rows = OPERATORS["ScatterND"](
-        transpose(zeros, perm=front), unsqueeze(positions, [1]), transpose(g, perm=front), reduction="none"
+        transpose(zeros, perm=front), unsqueeze(positions, [1]), transpose(g, perm=front), reduction=reduction
     )
     return transpose(rows, perm=back)
 
@@ -156,32 +156,64 @@ def _padded_back(g, y, x, ranges):
 
 
 def _padded(x, pads, value=None, axes=None, *, mode):
-    if mode != "constant":
-        raise UnsupportedOperatorError(f"Pad with mode={mode!r} is not supported; use mode='constant'")
+    if mode not in ("constant", "reflect", "edge", "wrap"):
+        raise UnsupportedOperatorError(
+            f"Pad with mode={mode!r} is not supported; 'constant', 'reflect', 'edge' and 'wrap' are"
+        )
     common_dtype(x, value)
     require(value is None or value.type.shape in ((), (1,)), "what is filled in must be one number")
-    amounts = dims_of(pads.content)
     rank = len(x.type.shape)
+    grown = _amounts(pads, axes, rank)
+    if grown is None:
+        return TensorType(x.type.dtype, tuple(unknown() for _ in range(rank)))
+    for axis, (begin, end) in grown.items():
+        _check_source(x.type.shape[axis], begin, end, mode)
+    dims = tuple(add_dims(d, *grown.get(i, ())) for i, d in enumerate(x.type.shape))
+    require(
+        not any(isinstance(d, int) and d < 0 for d in dims), f"pads {listed(pads.content)} cut off more than there is"
+    )
+    return TensorType(x.type.dtype, dims)
+
+
+def _amounts(pads, axes, rank):
+    """For each padded axis what comes in front and behind; None where that is not known."""
+    amounts = dims_of(pads.content)
     positions = tuple(range(rank)) if axes is None else known_axes(axes, rank)
     if amounts is None or positions is None:
-        return TensorType(x.type.dtype, tuple(unknown() for _ in range(rank)))
+        return None
     count = len(positions)
     require(len(amounts) == 2 * count, f"pads must hold {2 * count} numbers, {len(amounts)} came")
-    grown = {p: (amounts[i], amounts[i + count]) for i, p in enumerate(positions)}
-    dims = tuple(add_dims(d, *grown.get(i, ())) for i, d in enumerate(x.type.shape))
-    require(not any(isinstance(d, int) and d < 0 for d in dims), f"pads {listed(amounts)} cut off more than there is")
-    return TensorType(x.type.dtype, dims)
+    return {p: (amounts[i], amounts[i + count]) for i, p in enumerate(positions)}
+
+
+def _check_source(dim, begin, end, mode):
+    """Whether the elements are there that the padding repeats."""
+    if mode == "constant" or not all(isinstance(d, int) for d in (dim, begin, end)):
+        return
+    left = dim + min(begin, 0) + min(end, 0)
+    most = max(begin, end)
+    require(left >= 0, f"pads {begin} and {end} cut off more than the {dim} elements that there are")
+    require(most <= 0 or left > 0, f"an axis without elements has nothing to pad it with in mode {mode!r}")
+    require(
+        mode != "reflect" or most <= max(left - 1, 0),
+        f"{most} elements cannot be mirrored from {left}; {left - 1} is the most",
+    )
 
 
 @onnx_op("Pad", type=_padded)
 def pad(
     x: Input, pads: Input, value: Input | None = None, axes: Input | None = None, *, mode: str = "constant"
 ) -> Value:
-    """`x` with `pads[i]` elements `value` (0) before and `pads[i + rank]` behind on axis i; negative ones cut off."""
+    """`x` with `pads[i]` elements before and `pads[i + rank]` behind on axis i; negative ones cut off first.
+
+    They are `value` (0), or with mode "reflect" the mirrored ones, "edge" the outermost, "wrap" those of the other end.
+    """
 
 
 @pad.vjp
 def _(g, y, x, pads, value, axes, *, mode):
+    if mode != "constant":
+        return _unpadded(g, x, pads, axes, mode), None, None, None
     inner = pad.apply((g, -pads, None, axes), {"mode": mode}, (x.type,)).outputs[0]
     if value is None:
         return inner, None, None, None
@@ -189,3 +221,53 @@ def _(g, y, x, pads, value, axes, *, mode):
     marks = pad(zeros_like(x), pads, OPERATORS["Cast"](1.0, to=x.type.dtype), axes)
     total = OPERATORS["ReduceSum"](g * marks, keepdims=False)
     return inner, None, reshape_like(total, value), None
+
+
+def _unpadded(g, x, pads, axes, mode):
+    """The cotangent of padding with elements of `x`: what lies outside is added where it was taken from."""
+    rank = len(x.type.shape)
+    grown = _amounts(pads, axes, rank)
+    chosen = tuple(range(rank)) if axes is None else known_axes(axes, rank)
+    if chosen is None:
+        raise UnsupportedOperatorError("Pad with axes that are computed has no gradient; give them as literals")
+    count = len(chosen)
+    for number, axis in enumerate(chosen):
+        amounts = grown[axis] if grown is not None else ()
+        if amounts == (0, 0):
+            continue
+        dim = x.type.shape[axis]
+        if amounts and all(isinstance(d, int) for d in (dim, *amounts)):
+            crops = [min(a, 0) for a in amounts]
+            length = dim + sum(crops)
+            begin, end = (max(a, 0) for a in amounts)
+            if mode != "wrap" or max(begin, end) <= length:
+                g = _folded(g, axis, begin, end, length, mode)
+                if any(crops):
+                    g = pad(g, constant(np.array([-c for c in crops])), None, constant(np.array([axis])))
+                continue
+        # The positions that were taken come from padding the numbers 0..n-1 in the same way.
+        ends = [slice_(pads, [i], [i + 1]) for i in (number, number + count)]
+        numbers = OPERATORS["Range"](0, squeeze(shape(x, start=axis, end=axis + 1), [0]), 1)
+        taken = pad.apply((numbers, concat(*ends, axis=0), None, None), {"mode": mode}).outputs[0]
+        g = _scattered_along(axis, _with_axis(g, x, axis), taken, g, "add")
+    return g
+
+
+def _folded(g, axis, begin, end, length, mode):
+    """`g` without the `begin` first and `end` last elements of an axis, which are added to the `length` in between."""
+    total = slice_(g, [begin], [begin + length], [axis])
+    places = {
+        "reflect": ((1, length - 1 - begin), (length - 1 - end, 1)),
+        "edge": ((0, length - 1), (length - 1, 0)),
+        "wrap": ((length - begin, 0), (0, length - end)),
+    }[mode]
+    for (start, stop), place in zip(((0, begin), (begin + length, begin + length + end)), places, strict=True):
+        if start == stop:
+            continue
+        part = slice_(g, [start], [stop], [axis])
+        if mode == "reflect":
+            part = slice_(part, [-1], [-(2**62)], [axis], [-1])
+        elif mode == "edge":
+            part = OPERATORS["ReduceSum"](part, [axis])
+        total = total + pad(part, constant(np.array(place)), None, constant(np.array([axis])))
+    return total

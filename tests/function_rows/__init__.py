@@ -1,6 +1,6 @@
 """One row for every case of every PyTorch-named function, in one module a family."""
 
-from function_rows import arithmetic, elementary, indexing, linear, normalization
+from function_rows import arithmetic, elementary, indexing, linear, normalization, padding, resampling, sampling
 from function_rows.row import Row
 
 ROWS: list[Row] = [
@@ -9,4 +9,7 @@ ROWS: list[Row] = [
     *indexing.ROWS,
     *linear.ROWS,
     *normalization.ROWS,
+    *padding.ROWS,
+    *resampling.ROWS,
+    *sampling.ROWS,
 ]

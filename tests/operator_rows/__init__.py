@@ -1,12 +1,13 @@
 """One row for every case of every operator, in one module a family."""
 
-from operator_rows import elementary, indexing, normalization, product
+from operator_rows import elementary, indexing, normalization, padding, product
 from operator_rows.row import Array, Fixed, Row
 
 ROWS: list[Row] = [
     *elementary.ROWS,
     *indexing.ROWS,
     *normalization.ROWS,
+    *padding.ROWS,
     *product.ROWS,
 ]
 

@@ -67,13 +67,26 @@ from staticgrad.eager.normalization import (
     layer_norm,
     rms_norm,
 )
+from staticgrad.eager.padding import (
+    pad,
+)
 from staticgrad.eager.reduce import (
     log_softmax,
     softmax,
     softmin,
 )
+from staticgrad.eager.resampling import (
+    interpolate,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
+from staticgrad.eager.sampling import (
+    affine_grid,
+    grid_sample,
+)
 
 __all__ = [
+    "affine_grid",
     "batch_norm",
     "bilinear",
     "binary_cross_entropy",
@@ -86,6 +99,7 @@ __all__ = [
     "embedding_bag",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "hardshrink",
     "hardsigmoid",
@@ -93,6 +107,7 @@ __all__ = [
     "hardtanh",
     "huber_loss",
     "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -105,7 +120,10 @@ __all__ = [
     "nll_loss",
     "normalize",
     "one_hot",
+    "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "relu",
     "relu6",
