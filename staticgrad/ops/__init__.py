@@ -37,6 +37,7 @@ from staticgrad.ops.arithmetic import (
     sqrt,
     sub,
 )
+from staticgrad.ops.convolution import conv, conv_transpose
 from staticgrad.ops.creation import constant_of_shape, eye_like, nonzero, range_, trilu
 from staticgrad.ops.indexing import (
     gather,
@@ -78,6 +79,7 @@ from staticgrad.ops.math import (
     tan,
     tanh,
 )
+from staticgrad.ops.pooling import average_pool, lp_pool, max_pool
 from staticgrad.ops.reduction import (
     arg_max,
     arg_min,
@@ -119,6 +121,7 @@ __all__ = [
     "asinh",
     "atan",
     "atanh",
+    "average_pool",
     "cast",
     "ceil",
     "celu",
@@ -126,6 +129,8 @@ __all__ = [
     "concat",
     "constant",
     "constant_of_shape",
+    "conv",
+    "conv_transpose",
     "cos",
     "cosh",
     "cumsum",
@@ -159,8 +164,10 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "lp_pool",
     "matmul",
     "max",
+    "max_pool",
     "min",
     "mish",
     "mod",

@@ -1,9 +1,9 @@
 """One row for every case of every operator, in one module a family."""
 
-from operator_rows import elementary
+from operator_rows import convolution, elementary
 from operator_rows.row import Array, Fixed, Row
 
-ROWS: list[Row] = [*elementary.ROWS]
+ROWS: list[Row] = [*elementary.ROWS, *convolution.ROWS]
 
 NOT_YET: dict[tuple[str, str], str] = {}
 """Inputs that ONNX calls differentiable and that have no gradient here: (operator, input) -> why."""
