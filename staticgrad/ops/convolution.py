@@ -113,7 +113,8 @@ def spread(g: Value, w: Value, x: Value, windows: Windows, group: int) -> Value:
         "strides": windows.strides,
     }
     whole = TensorType(g.type.dtype, tuple(sizes))
-    return _fitted(conv_transpose.apply((g, w, None), attributes, (whole,)).outputs[0], x)
+    result: Value = _fitted(conv_transpose.apply((g, w, None), attributes, (whole,)).outputs[0], x)
+    return result
 
 
 def _fitted(found, like):
@@ -219,7 +220,7 @@ def _transposed_conv(
     if output_shape is not None:
         raise UnsupportedOperatorError("ConvTranspose with output_shape is not supported; use pads and output_padding")
     rank = len(w.type.shape)
-    channels = multiply_dims(w.type.shape[1], group) if rank > 1 and isinstance(group, int) else None
+    channels: Dim = multiply_dims(w.type.shape[1], group) if rank > 1 and isinstance(group, int) else unknown()
     _checked(x, w, b, group, kernel_shape, channels, w.type.shape[0] if rank else None)
     windows, extra = _transpose_windows(x, w, auto_pad, dilations, pads, strides, output_padding)
     begin, end = windows.padding("ConvTranspose")

@@ -54,7 +54,7 @@ def _spread_evenly(g: Value, x: Value, windows: Windows) -> Value:
         repeated = [d for k in windows.kernel for d in (1, k)]
         return reshape_like(expand(reshape(g, [0, 0, *apart]), [1, 1, *repeated]), x)
     # Channels count as batch: one kernel of ones does for all.
-    ones = constant(np.ones((1, 1, *windows.kernel), x.type.dtype.numpy))
+    ones = constant(np.ones([1, 1, *map(int, windows.kernel)], x.type.dtype.numpy))
     return reshape_like(spread(_without_channels(g), ones, _without_channels(x), windows, 1), x)
 
 
@@ -107,7 +107,8 @@ def window_sizes(x: Value, y: Value, windows: Windows, padding_counts: bool, cei
     if all(f.node.op.name == "Constant" for f in arrays):
         numbers = math.prod(f.node.attributes["value"] for f in arrays)
         return constant((numbers * found).astype(x.type.dtype.numpy))
-    return OPERATORS["Cast"](product * found, to=x.type.dtype)
+    result: Value = OPERATORS["Cast"](product * found, to=x.type.dtype)
+    return result
 
 
 def _floating_pool(x, *, count_include_pad=False, **attributes):
@@ -234,7 +235,7 @@ def _first_of_window(g, y, x, windows):
     left, parts = g, []
     for place in itertools.product(*(range(k) for k in windows.kernel)):
         first = [p * d for p, d in zip(place, windows.dilations, strict=True)]
-        last = [f + s * (n - 1) + 1 for f, s, n in zip(first, windows.strides, counts, strict=True)]
+        last = [f + s * (int(n) - 1) + 1 for f, s, n in zip(first, windows.strides, counts, strict=True)]
         found = equal(slice_(wide, first, last, list(range(2, 2 + rank)), list(windows.strides)), y)
         parts.append(_without_channels(where(found, left, 0)))
         left = where(found, 0, left)
