@@ -27,6 +27,7 @@ def torch_function(name: str) -> Any:
         "min": torch.min,
         "double": torch.Tensor.double,
         **{n: getattr(TF, n) for n in ("embedding", "kl_div", "binary_cross_entropy_with_logits", "layer_norm")},
+        **{n: getattr(TF, n) for n in dir(TF) if "max_pool" in n},
     }
     for place in (
         special.get(name),

@@ -62,6 +62,14 @@ from staticgrad.eager.compare import (
     lt,
     ne,
 )
+from staticgrad.eager.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from staticgrad.eager.creation import (
     arange,
     eye,
@@ -138,6 +146,13 @@ from staticgrad.eager.linalg import (
     mv,
     outer,
 )
+from staticgrad.eager.pooling import (
+    adaptive_avg_pool1d,
+    avg_pool1d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from staticgrad.eager.reduce import (
     all,
     amax,
@@ -191,18 +206,20 @@ from staticgrad.eager.tensor import (
 
 # fmt: off
 __all__ = [
-    "EagerError", "Tensor", "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "arange", "argmax",
-    "argmin", "asin", "asinh", "atan", "atanh", "baddbmm", "bfloat16", "bitwise_and", "bitwise_not", "bitwise_or",
-    "bitwise_xor", "bmm", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clone", "cos", "cosh", "cumprod",
+    "EagerError", "Tensor", "abs", "acos", "acosh", "adaptive_avg_pool1d", "add", "addmm", "all", "amax", "amin", "any",
+    "arange", "argmax", "argmin", "asin", "asinh", "atan", "atanh", "avg_pool1d", "baddbmm", "bfloat16", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clone",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cos", "cosh", "cumprod",
     "cumsum", "detach", "div", "dot", "enable_grad", "eq", "erf", "exp", "exp2", "expm1", "eye", "flatten", "flip",
     "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy", "full", "full_like", "functions",
     "gather", "ge", "gt", "index_select", "int8", "int16", "int32", "int64", "is_grad_enabled", "isfinite", "isinf",
     "isnan", "le", "lerp", "linspace", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsumexp", "lt", "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean",
-    "min", "minimum", "mm", "movedim", "mul", "mv", "ne", "neg", "nn", "no_grad", "norm", "ones", "ones_like", "optim",
-    "outer", "permute", "pow", "prod", "rand", "randint", "randn", "reciprocal", "relu", "remainder", "reshape",
-    "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "sub", "sum", "t", "tan", "tanh", "tensor", "transpose", "tril", "triu", "trunc",
-    "uint8", "unbind", "unflatten", "unsqueeze", "var", "where", "zeros", "zeros_like",
+    "logical_or", "logical_xor", "logsumexp", "lt", "manual_seed", "masked_fill", "matmul", "max", "max_pool1d",
+    "max_pool2d", "max_pool3d", "maximum", "mean", "min", "minimum", "mm", "movedim", "mul", "mv", "ne", "neg", "nn",
+    "no_grad", "norm", "ones", "ones_like", "optim", "outer", "permute", "pow", "prod", "rand", "randint", "randn",
+    "reciprocal", "relu", "remainder", "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "sin",
+    "sinh", "softmax", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t", "tan", "tanh", "tensor",
+    "transpose", "tril", "triu", "trunc", "uint8", "unbind", "unflatten", "unsqueeze", "var", "where", "zeros",
+    "zeros_like",
 ]
 # fmt: on

@@ -83,6 +83,14 @@ from staticgrad.eager.compare import (
     lt,
     ne,
 )
+from staticgrad.eager.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from staticgrad.eager.creation import (
     full_like,
     ones_like,
@@ -149,6 +157,23 @@ from staticgrad.eager.loss import (
     nll_loss,
     smooth_l1_loss,
 )
+from staticgrad.eager.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from staticgrad.eager.reduce import (
     all,
     amax,
@@ -198,20 +223,23 @@ from staticgrad.eager.shape import (
 
 # fmt: off
 __all__ = [
-    "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argmin", "asin", "asinh", "atan",
-    "atanh", "baddbmm", "bfloat16", "binary_cross_entropy", "binary_cross_entropy_with_logits", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp",
-    "clone", "contiguous", "cos", "cosh", "cross_entropy", "cumprod", "cumsum", "detach", "div", "dot", "double", "elu",
-    "embedding", "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "float", "floor",
-    "floor_divide", "fmod", "full_like", "gather", "ge", "gelu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "huber_loss", "index_select", "int", "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm",
-    "le", "leaky_relu", "lerp", "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsigmoid", "logsumexp", "long", "lt", "masked_fill", "matmul", "max", "maximum",
-    "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul", "mv", "ne", "neg", "nll_loss", "norm",
-    "one_hot", "ones_like", "outer", "permute", "pow", "prod", "reciprocal", "relu", "relu6", "remainder", "repeat",
-    "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "smooth_l1_loss",
-    "softmax", "softmin", "softplus", "softshrink", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std",
-    "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril", "triu", "trunc", "type", "unbind", "unflatten",
-    "unsqueeze", "var", "view", "where", "zeros_like",
+    "abs", "acos", "acosh", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "addmm", "all", "amax", "amin", "any", "argmax", "argmin",
+    "asin", "asinh", "atan", "atanh", "avg_pool1d", "avg_pool2d", "avg_pool3d", "baddbmm", "bfloat16",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clone", "contiguous",
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cos", "cosh",
+    "cross_entropy", "cumprod", "cumsum", "detach", "div", "dot", "double", "elu", "embedding", "eq", "erf", "exp",
+    "exp2", "expand", "expand_as", "expm1", "flatten", "flip", "float", "floor", "floor_divide", "fmod", "full_like",
+    "gather", "ge", "gelu", "gt", "half", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss",
+    "index_select", "int", "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm", "le", "leaky_relu", "lerp",
+    "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "logsigmoid", "logsumexp", "long", "lp_pool1d", "lp_pool2d", "lp_pool3d", "lt", "masked_fill", "matmul", "max",
+    "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss",
+    "mul", "mv", "ne", "neg", "nll_loss", "norm", "one_hot", "ones_like", "outer", "permute", "pow", "prod",
+    "reciprocal", "relu", "relu6", "remainder", "repeat", "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid",
+    "sign", "silu", "sin", "sinh", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign",
+    "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril",
+    "triu", "trunc", "type", "unbind", "unflatten", "unsqueeze", "var", "view", "where", "zeros_like",
 ]
 # fmt: on

@@ -67,7 +67,7 @@ def _without_channels(x):
     else:
         target = concat([-1, 1], shape(x, start=2), axis=0)
     result = TensorType(x.type.dtype, (rows, 1, *sizes))
-    return reshape.apply((x, target), {"allowzero": False}, (result,)).outputs[0]
+    return reshape.apply((x, target), {"allowzero": rows == 0}, (result,)).outputs[0]
 
 
 def window_sizes(x: Value, y: Value, windows: Windows, padding_counts: bool, ceil_mode: bool) -> Value | int:

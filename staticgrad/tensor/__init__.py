@@ -8,6 +8,17 @@ from staticgrad.tensor.activation import (
     selu,
     sigmoid,
 )
+from staticgrad.tensor.adaptive import (
+    adaptive_avg_pool1d,
+)
+from staticgrad.tensor.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from staticgrad.tensor.creation import (
     arange,
     eye,
@@ -94,6 +105,12 @@ from staticgrad.tensor.linear import (
     mv,
     outer,
 )
+from staticgrad.tensor.pooling import (
+    avg_pool1d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from staticgrad.tensor.reduction import (
     all,
     amax,
@@ -139,6 +156,7 @@ __all__ = [
     "abs",
     "acos",
     "acosh",
+    "adaptive_avg_pool1d",
     "add",
     "addmm",
     "all",
@@ -152,6 +170,7 @@ __all__ = [
     "asinh",
     "atan",
     "atanh",
+    "avg_pool1d",
     "baddbmm",
     "bmm",
     "broadcast_to",
@@ -160,6 +179,12 @@ __all__ = [
     "celu",
     "chunk",
     "clamp",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cos",
     "cosh",
     "cumsum",
@@ -203,6 +228,9 @@ __all__ = [
     "masked_fill",
     "matmul",
     "max",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
     "maximum",
     "mean",
     "min",
