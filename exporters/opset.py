@@ -22,6 +22,8 @@ _NEW_VALUES: dict[tuple[str, str], dict[Any, int]] = {
     ("ScatterElements", "reduction"): {"max": 18, "min": 18},
     ("ScatterND", "reduction"): {"max": 18, "min": 18},
     ("Pad", "mode"): {"wrap": 19},
+    # Before, a last window that begins in the padding counted.
+    **{(pool, "ceil_mode"): {True: 22} for pool in ("AveragePool", "LpPool", "MaxPool")},
 }
 
 _TYPE_NAMES = {

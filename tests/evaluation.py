@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnx.reference
 import onnxruntime
+import reference_windows
 from numpy.typing import NDArray
 from onnx.reference.op_run import OpRun
 from staticgrad.exporters.model import to_model
@@ -45,7 +46,7 @@ class Gelu(OpRun):  # type: ignore[misc]
         return (0.5 * x * (1 + np.vectorize(math.erf, otypes=[x.dtype])(x / math.sqrt(2))),)
 
 
-PYTHON_OPERATORS = [Erf, Gelu]
+PYTHON_OPERATORS = [Erf, Gelu, *reference_windows.OPERATORS]
 
 
 class Evaluator:

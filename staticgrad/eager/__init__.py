@@ -78,6 +78,14 @@ from staticgrad.eager.compare import (
     lt,
     ne,
 )
+from staticgrad.eager.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from staticgrad.eager.creation import (
     arange,
     eye,
@@ -191,6 +199,13 @@ from staticgrad.eager.order import (
     sort,
     topk,
 )
+from staticgrad.eager.pooling import (
+    adaptive_avg_pool1d,
+    avg_pool1d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from staticgrad.eager.reduce import (
     all,
     amax,
@@ -287,6 +302,7 @@ __all__ = [
     "abs",
     "acos",
     "acosh",
+    "adaptive_avg_pool1d",
     "add",
     "addbmm",
     "addcdiv",
@@ -308,6 +324,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "avg_pool1d",
     "baddbmm",
     "bfloat16",
     "bilinear",
@@ -326,6 +343,12 @@ __all__ = [
     "clamp_max",
     "clamp_min",
     "clone",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cos",
     "cosh",
     "cosine_similarity",
@@ -407,6 +430,9 @@ __all__ = [
     "masked_select",
     "matmul",
     "max",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
     "maximum",
     "mean",
     "min",

@@ -39,6 +39,10 @@ from staticgrad.ops.arithmetic import (
     sqrt,
     sub,
 )
+from staticgrad.ops.convolution import (
+    conv,
+    conv_transpose,
+)
 from staticgrad.ops.creation import (
     constant_of_shape,
     eye_like,
@@ -95,7 +99,14 @@ from staticgrad.ops.normalization import (
     layer_normalization,
     rms_normalization,
 )
-from staticgrad.ops.ordering import topk
+from staticgrad.ops.ordering import (
+    topk,
+)
+from staticgrad.ops.pooling import (
+    average_pool,
+    lp_pool,
+    max_pool,
+)
 from staticgrad.ops.product import (
     cumprod,
     reduce_prod,
@@ -149,6 +160,7 @@ __all__ = [
     "asinh",
     "atan",
     "atanh",
+    "average_pool",
     "batch_normalization",
     "cast",
     "ceil",
@@ -157,6 +169,8 @@ __all__ = [
     "concat",
     "constant",
     "constant_of_shape",
+    "conv",
+    "conv_transpose",
     "cos",
     "cosh",
     "cumprod",
@@ -193,8 +207,10 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "lp_pool",
     "matmul",
     "max",
+    "max_pool",
     "min",
     "mish",
     "mod",

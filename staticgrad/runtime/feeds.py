@@ -210,6 +210,12 @@ def _least_sizes(graph: Graph) -> dict[Dim, tuple[int, str]]:
                 # Seen on the CPU: the result is whatever was in memory.
                 reason = f"onnxruntime does not compute sums over nothing in MatMul (declared at {node.source})"
                 least[left[-1]] = (1, reason)
+        if node.op.name == "Conv":
+            channels = node.inputs[0].type.shape[1]  # type: ignore[union-attr]
+            if isinstance(channels, str):
+                # So are the gradients of weights summed over the batch.
+                reason = f"onnxruntime does not compute sums over nothing in Conv (declared at {node.source})"
+                least[channels] = (1, reason)
     return least
 
 

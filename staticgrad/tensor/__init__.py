@@ -18,6 +18,9 @@ from staticgrad.tensor.activation import (
     selu,
     sigmoid,
 )
+from staticgrad.tensor.adaptive import (
+    adaptive_avg_pool1d,
+)
 from staticgrad.tensor.arithmetic import (
     add,
     addcdiv,
@@ -56,6 +59,14 @@ from staticgrad.tensor.comparison import (
     logical_xor,
     lt,
     ne,
+)
+from staticgrad.tensor.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
 )
 from staticgrad.tensor.creation import (
     arange,
@@ -158,6 +169,12 @@ from staticgrad.tensor.ordering import (
     sort,
     topk,
 )
+from staticgrad.tensor.pooling import (
+    avg_pool1d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from staticgrad.tensor.reduction import (
     all,
     amax,
@@ -241,6 +258,7 @@ __all__ = [
     "abs",
     "acos",
     "acosh",
+    "adaptive_avg_pool1d",
     "add",
     "addbmm",
     "addcdiv",
@@ -262,6 +280,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "avg_pool1d",
     "baddbmm",
     "bilinear",
     "bmm",
@@ -275,6 +294,12 @@ __all__ = [
     "clamp_max",
     "clamp_min",
     "clone",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cos",
     "cosh",
     "cosine_similarity",
@@ -344,6 +369,9 @@ __all__ = [
     "masked_select",
     "matmul",
     "max",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
     "maximum",
     "mean",
     "min",

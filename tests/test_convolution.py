@@ -1,0 +1,212 @@
+"""Convolutions and pools: ties, padding by name, named sizes, opsets, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from evaluation import Array, Evaluator
+from function_rows.row import draw
+from staticgrad.exporters.model import to_model
+
+import staticgrad as sg
+from staticgrad import eager
+from staticgrad.graph import Graph, Leaf, Value, topological
+
+F = sg.nn.functional
+
+TIES = np.array([[[[1.0, 1, 3, 3], [1, 0, 3, 2], [0, 0, 2, 2]]], [[[0.0] * 4, [-1.0] * 4, [0.0] * 4]]])
+
+
+def pulled(build: Any, arrays: list[Array], shapes: list[Any], dtype: str = "float32") -> list[Array]:
+    """The value, and the gradients of its product with fixed numbers."""
+    leaves = [sg.input(f"x{i}", shape, dtype) for i, shape in enumerate(shapes)]
+    feeds = {f"x{i}": a.astype(dtype) for i, a in enumerate(arrays)}
+    y = build(*leaves)
+    y = y[0] if isinstance(y, tuple) else y
+    g = Leaf("input", "g", y.type).outputs[0]
+    pulled = list(sg.vjp([y], leaves, [g]))
+    (value,) = Evaluator(leaves, [y])(feeds)
+    feeds["g"] = np.random.default_rng(0).uniform(0.5, 1.5, value.shape).astype(dtype)
+    return [value, *Evaluator([*leaves, g], pulled, rewritten=True)(feeds)]
+
+
+def witnessed(build: Any, arrays: list[Array]) -> list[Array]:
+    """The same by eager tensors."""
+    xs = [eager.tensor(a, requires_grad=True) for a in arrays]
+    y = build(*xs)
+    y = y[0] if isinstance(y, tuple) else y
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, y.shape).astype("float32").astype("float64")
+    (y * eager.tensor(weights)).sum().backward()
+    return [y.numpy(), *(x.grad.numpy() for x in xs)]
+
+
+def assert_all_near(found: list[Array], expected: list[Array]) -> None:
+    for y, z in zip(found, expected, strict=True):
+        assert y.shape == z.shape
+        np.testing.assert_allclose(y, z, rtol=2e-4, atol=2e-5)
+
+
+POOLS = [
+    lambda x: F.max_pool2d(x, 2),
+    lambda x: F.max_pool2d(x, 2, 1),
+    lambda x: F.max_pool2d(x, (1, 2), 2, (0, 1), ceil_mode=True),
+    lambda x: F.max_pool2d(x, 2, 1, return_indices=True),
+    lambda x: F.max_pool2d(x, 3, 1, 1),
+    lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True),
+    lambda x: F.adaptive_max_pool2d(x, 1),
+    lambda x: F.adaptive_max_pool2d(x, (2, 3)),
+    lambda x: F.adaptive_max_pool2d(x, (3, 2), return_indices=True),
+]
+
+
+@pytest.mark.parametrize("position", range(len(POOLS)))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_first_of_equal_maxima_gets_the_derivative(position: int, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    pool = POOLS[position]
+    x = torch.tensor(TIES, requires_grad=True)
+    theirs = type(pool)(pool.__code__, {"F": torch.nn.functional})(x)
+    theirs = theirs[0] if isinstance(theirs, tuple) else theirs
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, theirs.shape).astype(dtype).astype("float64")
+    (theirs * torch.tensor(weights)).sum().backward()
+    expected = [theirs.detach().numpy(), x.grad.numpy()]
+    assert_all_near(pulled(pool, [TIES], [("N", *TIES.shape[1:])], dtype), expected)
+    y = pool(tensor := eager.tensor(TIES, requires_grad=True))
+    y = y[0] if isinstance(y, tuple) else y
+    (y * eager.tensor(weights)).sum().backward()
+    assert_all_near([y.numpy(), tensor.grad.numpy()], expected)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize(("kernel", "dilation"), [(2, 1), (3, 2), (4, 1), (2, 3)])
+def test_same_padding_has_the_odd_one_behind(kernel: int, dilation: int) -> None:
+    torch = pytest.importorskip("torch")
+    x, w = draw(1, 2, 5, seed=1), draw(2, 2, kernel, seed=2)
+    expected = torch.conv1d(torch.tensor(x), torch.tensor(w), padding="same", dilation=dilation).numpy()
+    assert_all_near(
+        [
+            pulled(lambda x, w: sg.conv1d(x, w, padding="same", dilation=dilation), [x, w], [x.shape, w.shape])[0],
+            eager.conv1d(eager.tensor(x), eager.tensor(w), padding="same", dilation=dilation).numpy(),
+        ],
+        [expected, expected],
+    )
+
+
+NAMED: list[tuple[Any, tuple[int, ...], tuple[int, ...]]] = [
+    (lambda x, w: F.conv2d(x, w, padding=1), (2, 4, 5, 4), (6, 4, 3, 3)),
+    (lambda x, w: F.conv2d(x, w, stride=(2, 3), padding=(0, 1)), (2, 4, 6, 5), (6, 4, 3, 2)),
+    (lambda x, w: F.conv2d(x, w, stride=3, padding=2, groups=2), (2, 4, 6, 5), (6, 2, 2, 2)),
+    (lambda x, w: F.conv2d(x, w, stride=2, dilation=2, groups=4), (2, 4, 6, 5), (4, 1, 2, 2)),
+    (lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1, output_padding=1), (2, 4, 3, 2), (4, 3, 3, 3)),
+    (lambda x, w: F.conv_transpose2d(x, w, stride=(3, 1), dilation=2, groups=2), (2, 4, 3, 2), (4, 3, 2, 3)),
+    (lambda x, w: F.max_pool2d(x * w, 2), (2, 4, 5, 4), (1,)),
+    (lambda x, w: F.max_pool2d(x * w, 3, 2, 1, ceil_mode=True), (2, 4, 6, 5), (1,)),
+    (lambda x, w: F.avg_pool2d(x * w, 2), (2, 4, 5, 4), (1,)),
+    (lambda x, w: F.avg_pool2d(x * w, 2, 1), (2, 4, 5, 4), (1,)),
+    (lambda x, w: F.avg_pool2d(x * w, 3, 2, 1, ceil_mode=True), (2, 4, 6, 5), (1,)),
+    (lambda x, w: F.avg_pool2d(x * w, 3, 2, 1, True, False), (2, 4, 6, 5), (1,)),
+    (lambda x, w: F.avg_pool2d(x * w, 3, 2, 1, True, divisor_override=7), (2, 4, 6, 5), (1,)),
+    (lambda x, w: F.lp_pool2d(x * w, 2, 2, 1), (2, 4, 5, 4), (1,)),
+    (lambda x, w: F.adaptive_avg_pool2d(x * w, 1), (2, 4, 5, 4), (1,)),
+    (lambda x, w: F.adaptive_max_pool2d(x * w, 1), (2, 4, 5, 4), (1,)),
+]
+
+
+@pytest.mark.parametrize("position", range(len(NAMED)))
+@pytest.mark.parametrize("sizes", [("N", 4), ("N", 4, "H", "W"), (None, 4, None, None), ("N", "C", "H", "W")], ids=str)
+def test_named_sizes_of_the_input(position: int, sizes: tuple[Any, ...]) -> None:
+    build, shape, weight = NAMED[position]
+    x, w = draw(*shape, seed=1), draw(*weight, seed=2)
+    whole = (*sizes, *shape[len(sizes) :])
+    if "C" in sizes and position < 6:
+        with pytest.raises(sg.ShapeError, match="channels"):
+            pulled(build, [x, w], [whole, weight])
+        return
+    assert_all_near(pulled(build, [x, w], [whole, weight]), witnessed(build, [x, w]))
+
+
+def test_sizes_of_names_are_kept() -> None:
+    x, w = sg.input("x", ("N", 3, "H", "W")), sg.input("w", (8, 3, 3, 3))
+    assert F.conv2d(x, w).shape == ("N", 8, "H-2", "W-2")
+    assert F.conv2d(x, w, padding="same").shape == ("N", 8, "H", "W")
+    assert F.max_pool2d(F.conv_transpose2d(x, sg.input("v", (3, 8, 2, 2)), stride=2), 2).shape == ("N", 8, "H", "W")
+
+
+def test_a_model_with_named_sizes_runs_with_all_of_them_and_refuses_nothing() -> None:
+    x = sg.input("x", ("N", 1, "H", "H"))
+    w = sg.parameter("w", draw(2, 1, 3, 3).astype("float32"))
+    run = sg.function(sg.grad(F.max_pool2d(F.conv2d(x, w, stride=2), 2).sum(), w), [x])
+    for n, h in ((1, 7), (3, 8), (2, 12)):
+        assert run(np.ones((n, 1, h, h), np.float32)).shape == (2, 1, 3, 3)
+    with pytest.raises(sg.FeedError, match="sums over nothing in Conv"):
+        run(np.ones((0, 1, 8, 8), np.float32))
+    still = sg.input("still", (0, 1, 4, 4))
+    assert not sg.function(sg.grad(F.conv2d(still, w).sum(), w), [still])(np.ones((0, 1, 4, 4), np.float32)).any()
+
+
+def test_the_forward_pool_has_no_indices() -> None:
+    x = sg.input("x", ("N", 1, 4, 4))
+    pools = [n for n in topological([F.max_pool2d(x, 2)]) if n.op.name == "MaxPool"]
+    assert [len(n.outputs) for n in pools] == [1]
+
+
+@pytest.mark.parametrize(
+    ("build", "opset"),
+    [
+        (lambda x: F.max_pool2d(x, 2), 13),
+        (lambda x: F.max_pool2d(x, 2, ceil_mode=True), 22),
+        (lambda x: F.avg_pool2d(x, 2), 19),
+        (lambda x: F.avg_pool2d(x, 2, ceil_mode=True), 22),
+        (lambda x: F.lp_pool2d(x, 2, 2), 13),
+        (lambda x: sg.ops.lp_pool(x, kernel_shape=[2, 2], dilations=[2, 2]), 18),
+    ],
+)
+def test_pools_are_stamped_with_the_opset_that_means_the_same(build: Any, opset: int) -> None:
+    x = sg.input("x", (1, 1, 5, 5))
+    model = to_model(Graph("g", {"x": x}, {"y": build(x)}))
+    assert model.opset_import[0].version == opset
+    onnx.checker.check_model(model, full_check=True)
+
+
+X = sg.input("x", ("N", 4, 6))
+W = sg.input("w", (4, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: sg.conv1d(X, sg.input("v", (4, 3, 3))), "4 channels, the weight takes 3"),
+        (lambda: sg.conv3d(X, W), "conv3d takes an input of"),
+        (lambda: sg.conv1d(X, sg.input("v", (4, 4, 9))), "a window of 9 is larger than the 6"),
+        (lambda: sg.conv1d(X, W, sg.input("b", (3,))), "3 elements for 4 channels"),
+        (lambda: sg.conv1d(X, W, padding="full"), "'valid' or 'same', 'full' came"),
+        (lambda: sg.conv1d(X, W, stride=2, padding="same"), "takes stride=1"),
+        (lambda: sg.conv1d(X, W, stride=0), "stride of conv1d must be ints of 1 or more"),
+        (lambda: sg.conv1d(X, W, stride=(1, 2)), "stride of conv1d must be one int or 1"),
+        (lambda: sg.conv1d(X, W, groups=3), "12"),
+        (lambda: sg.conv_transpose1d(X, W, output_padding=1), "must be smaller than stride or dilation"),
+        (lambda: F.max_pool1d(X, 2, padding=2), "at most half of the window"),
+        (lambda: F.avg_pool2d(X.unsqueeze(0), 2, divisor_override=0), "an int other than 0"),
+        (lambda: F.adaptive_avg_pool1d(sg.input("n", (1, 2, "L")), 3), "needs spatial sizes that are known"),
+        (lambda: F.lp_pool1d(X, 0, 2), "a number but 0"),
+        (lambda: sg.ops.conv_transpose(X, W, output_shape=[9]), "output_shape is not supported"),
+        (lambda: sg.ops.max_pool(X, kernel_shape=[2], storage_order=1), "storage_order=1 is not supported"),
+        (lambda: sg.ops.conv(X, W, auto_pad="SAME_UPPER", dilations=[2]), "dilations is not supported"),
+        (lambda: sg.ops.max_pool(X, kernel_shape=[2], auto_pad="VALID", ceil_mode=True), "ceil_mode with auto_pad"),
+        (lambda: sg.ops.average_pool(X, kernel_shape=[2], auto_pad="SAME"), "is not one of"),
+    ],
+)
+def test_what_is_refused(build: Any, message: str) -> None:
+    with pytest.raises(sg.StaticgradError, match=message) as caught:
+        build()
+    assert "test_convolution.py:" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_gradient_without_known_padding_is_refused() -> None:
+    x = sg.input("x", (1, 4, "L"))
+    y: Value = sg.ops.conv(x, W, auto_pad="SAME_UPPER", strides=[2])
+    with pytest.raises(sg.ShapeError, match="needs spatial sizes that are known"):
+        sg.grad(y.sum(), x)
