@@ -164,6 +164,8 @@ class Pad(OpRun):  # type: ignore[misc]
             sides[axis] = (int(pads[i]), int(pads[i + len(axes)]))
         kept = x[tuple(slice(max(-b, 0), n - max(-e, 0)) for (b, e), n in zip(sides, x.shape, strict=True))]
         grown = [(max(b, 0), max(e, 0)) for b, e in sides]
+        if mode != "constant":
+            return (np.pad(kept, grown, mode),)
         return (np.pad(kept, grown, constant_values=0 if value is None else value.reshape(())),)
 
 
