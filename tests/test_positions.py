@@ -275,3 +275,14 @@ def test_half_precision_is_kept(dtype: str) -> None:
         assert y.dtype == dtype
     seeds = [Leaf("input", f"g{k}", y.type).outputs[0] for k, y in enumerate(results)]
     assert sg.vjp(results, x, seeds).dtype == dtype
+
+
+def test_float16_runs_on_the_cpu() -> None:
+    x, i = sg.input("x", (3, 4), "float16"), sg.input("i", (2, 4), "int64")
+    array, places = draw(3, 4).astype("float16"), np.array([[0, 2, 1, 0], [0, 0, 1, 0]])
+    total = (x.scatter_reduce(0, i, x[:2], "prod") + x[i[0, :3]] + F.embedding_bag(i, x).sum()).sum()
+    g = sg.function(sg.grad(total, x), [x, i])(x=array, i=places)
+    t = torch.tensor(array.astype("float64"), requires_grad=True)
+    j = torch.tensor(places)
+    (t.scatter_reduce(0, j, t[:2], "prod") + t[j[0, :3]] + TF.embedding_bag(j, t).sum()).sum().backward()
+    np.testing.assert_allclose(g.astype("float64"), t.grad.numpy(), rtol=5e-3, atol=5e-3)
