@@ -71,6 +71,37 @@ INDICES: list[Any] = [
     ([0, 1], None, [1, 2]),
     (0, None, [0, 1], slice(None, None, -1)),
 ]
+M4, M3 = np.array([True, False, True, True]), np.array([False, True, True])
+M43 = CUBE[:, :, 0] > 0
+MASKED: list[Any] = [
+    M4,
+    [True, False, False, True],
+    M43,
+    CUBE > 0.5,
+    CUBE > 9,
+    (slice(None), M3),
+    (..., CUBE[0, 0] > 0),
+    (M4, 1),
+    (1, M3),
+    (M4, slice(None), [2]),
+    (M4, slice(None), np.array([[2], [0]])),
+    ([0, 1], M3),
+    (M4, [0, 1, 2], 3),
+    (slice(None), [[1], [0]], CUBE[0, 0] > 9),
+    (None, M4),
+    (M4, None, slice(1, 3)),
+    (slice(1, 3), M3, slice(None, None, 2)),
+    (M43, [1]),
+    (M43, None),
+    (0, None, M3, -1),
+    True,
+    False,
+    np.array(True),
+    (slice(None), True),
+    (..., np.array(False)),
+    (True, 0),
+    ([0, 1], True, slice(None), 2),
+]
 
 
 @pytest.mark.parametrize("index", INDICES, ids=repr)
@@ -91,6 +122,55 @@ def test_indexing_is_that_of_eager_tensors(index: Any, sizes: str) -> None:
     value, g = Evaluator([x, seed], [y, sg.vjp(y, x, seed)], rewritten=True)({"x": CUBE, "g": weights})
     np.testing.assert_array_equal(value, wanted)
     np.testing.assert_allclose(g.ravel(), gradient, rtol=1e-14)
+
+
+@pytest.mark.parametrize("index", MASKED, ids=lambda i: " ".join(repr(i).split())[:60])
+@pytest.mark.parametrize("kind", ["literals", "values", "dynamic"])
+def test_boolean_indices_are_those_of_torch(index: Any, kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    leaves: list[Any] = [sg.input("x", CUBE.shape if kind != "dynamic" else (None, "B", None), "float64")]
+    feeds = {"x": CUBE}
+
+    def part(item: Any, as_tensor: bool) -> Any:
+        array = np.asarray(item)
+        if item is None or item is ... or isinstance(item, (slice, int)):
+            return item
+        if as_tensor:
+            return torch.tensor(array)
+        if kind == "literals":
+            return item
+        name = f"i{len(leaves)}"
+        shape = array.shape if kind == "values" else [None] * array.ndim
+        leaves.append(sg.input(name, shape, str(array.dtype)))
+        feeds[name] = array
+        return leaves[-1]
+
+    parts = index if isinstance(index, tuple) else (index,)
+    t = torch.tensor(CUBE, requires_grad=True)
+    expected = t[tuple(part(i, True) for i in parts)]
+    y = leaves[0][tuple(part(i, False) for i in parts)]
+    assert all(d == n for d, n in zip(y.shape, expected.shape, strict=True) if isinstance(d, int))
+    if kind == "literals":
+        assert y.shape == tuple(expected.shape)
+    weights = cotangent(expected.detach().numpy(), 3)
+    seed = Leaf("input", "g", y.type).outputs[0]
+    value, g = Evaluator([*leaves, seed], [y, sg.vjp(y, leaves[0], seed)], rewritten=True)({**feeds, "g": weights})
+    expected.backward(torch.tensor(weights))
+    np.testing.assert_array_equal(value, expected.detach().numpy())
+    np.testing.assert_allclose(g, t.grad.numpy(), rtol=1e-14)
+    if kind == "literals":
+        e = sg.eager.tensor(CUBE, requires_grad=True)
+        z = e[tuple(parts)]
+        assert z.shape == tuple(expected.shape)
+        (z * sg.eager.tensor(weights)).sum().backward()
+        np.testing.assert_array_equal(z.numpy(), value)
+        np.testing.assert_allclose(e.grad.numpy(), g, rtol=1e-14)
+
+
+def test_the_gradient_of_a_masked_gradient() -> None:
+    x = sg.input("x", ("N", 4), "float64")
+    second = sg.grad((sg.grad((x[x > 0] ** 3).sum(), x) ** 2).sum(), x)
+    np.testing.assert_allclose(Evaluator([x], [second])({"x": X})[0], 36 * X**3 * (X > 0), rtol=1e-12)
 
 
 def test_an_int_beside_an_array_is_applied_first_as_in_torch() -> None:
@@ -126,6 +206,7 @@ def test_indexing_by_values_and_its_second_derivative() -> None:
         (7, "out of range"),
         ([0, 9], "out of range"),
         (X > 0, "boolean"),
+        ((slice(None), [True, False]), "boolean"),
         (0.5, "not an index|int32 or int64"),
         ((0, 0, 0, 0), "4 indices"),
         ((..., ...), "more than one"),

@@ -86,7 +86,10 @@ def scatter_reduce(
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise EagerError(f"scatter_reduce with reduce={reduce!r}: expected sum, prod, mean, amax or amin")
     if not index.array.size:
-        return result(input.array.copy(), (input, lambda g: g), (src, np.zeros_like), (index, None))
+        unread = src.shape
+        return result(
+            input.array.copy(), (input, lambda g: g), (src, lambda g: np.zeros(unread, g.dtype)), (index, None)
+        )
     if not input.ndim:
         vectors = [reshape(x, (1,)) for x in (input, index, src)]
         return reshape(scatter_reduce(vectors[0], 0, vectors[1], vectors[2], reduce, include_self=include_self), ())
@@ -141,8 +144,7 @@ def _along(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor) ->
     wanted = (*ranked.shape[:axis], index.shape[0], *ranked.shape[axis + 1 :])
     if source.ndim and source.shape != wanted:
         raise EagerError(f"{name} with a source of shape {list(source.shape)}: expected {list(wanted)}")
-    spread = (-1 if i == axis else 1 for i in range(ranked.ndim))
-    grown = reshape(index, tuple(spread)) if index.array.size else index
+    grown = reshape(index, tuple(index.shape[0] if i == axis else 1 for i in range(ranked.ndim)))
     return ranked, broadcast_to(grown, wanted), reshape(source, wanted) if not source.ndim else source
 
 

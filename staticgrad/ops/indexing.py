@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from staticgrad.errors import DeclarationError, DTypeError, shown
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
-from staticgrad.ops.kinds import common_dtype, dims_of, full_like, normal_axis, reshape_like, shape_of, zeros_like
+from staticgrad.ops.kinds import (
+    common_dtype,
+    dims_of,
+    full_like,
+    is_half,
+    normal_axis,
+    reshape_like,
+    shape_of,
+    zeros_like,
+)
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, expand, listed, reshape, shape, transpose, unsqueeze
@@ -51,8 +63,8 @@ def _(g, y, x, indices, *, axis):
         OPERATORS["Cast"](indices, to=DType.int64) if indices.type.dtype is DType.int32 else indices, [-1]
     )
     if axis == 0:
-        return scatter_nd(zeros, where, g, reduction="add"), None
-    rows = scatter_nd(transpose(zeros, perm=front), where, transpose(g, perm=order), reduction="add")
+        return reduced_at(scatter_nd, zeros, where, g, "add"), None
+    rows = reduced_at(scatter_nd, transpose(zeros, perm=front), where, transpose(g, perm=order), "add")
     return transpose(rows, perm=tuple(int(i) for i in np.argsort(front))), None
 
 
@@ -81,7 +93,7 @@ def gather_elements(x: Input, indices: Input, *, axis: int = 0) -> Value:
 
 @gather_elements.vjp
 def _(g, y, x, indices, *, axis):
-    return scatter_elements(zeros_like(x), indices, g, axis=axis, reduction="add"), None
+    return reduced_at(scatter_elements, zeros_like(x), indices, g, "add", axis=axis), None
 
 
 def _scattered(x, indices, updates, *, axis, reduction):
@@ -114,7 +126,7 @@ def _(g, y, x, indices, updates, *, axis, reduction):
     axis = normal_axis(axis, len(x.type.shape))
 
     def scatter(target: Value, source: Value, how: str) -> Value:
-        return scatter_elements(target, indices, source, axis=axis, reduction=how)
+        return reduced_at(scatter_elements, target, indices, source, how, axis=axis)
 
     return _pulled_back(g, y, x, indices, updates, reduction, scatter, lambda v: gather_elements(v, indices, axis=axis))
 
@@ -149,7 +161,7 @@ def gather_nd(x: Input, indices: Input, *, batch_dims: int = 0) -> Value:
 
 @gather_nd.vjp
 def _(g, y, x, indices, *, batch_dims):
-    return scatter_nd(zeros_like(x), _with_batch(indices, batch_dims), g, reduction="add"), None
+    return reduced_at(scatter_nd, zeros_like(x), _with_batch(indices, batch_dims), g, "add"), None
 
 
 def _with_batch(indices, count):
@@ -189,9 +201,22 @@ def scatter_nd(x: Input, indices: Input, updates: Input, *, reduction: str = "no
 @scatter_nd.vjp
 def _(g, y, x, indices, updates, *, reduction):
     def scatter(target: Value, source: Value, how: str) -> Value:
-        return scatter_nd(target, indices, source, reduction=how)
+        return reduced_at(scatter_nd, target, indices, source, how)
 
     return _pulled_back(g, y, x, indices, updates, reduction, scatter, lambda v: gather_nd(v, indices))
+
+
+def reduced_at(
+    scatter: Callable[..., Value], x: Value, indices: Value, updates: Value, reduction: str, **how: Any
+) -> Value:
+    """A scattering; one that reduces half precision does so in float32: sums need the room, and CPUs have no kernel."""
+    dtype = x.type.dtype
+    if reduction == "none" or not is_half(dtype):
+        return scatter(x, indices, updates, reduction=reduction, **how)
+    cast = OPERATORS["Cast"]
+    wide = scatter(cast(x, to=DType.float32), indices, cast(updates, to=DType.float32), reduction=reduction, **how)
+    result: Value = cast(wide, to=dtype)
+    return result
 
 
 def _known_reduction(reduction):

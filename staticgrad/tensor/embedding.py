@@ -7,6 +7,7 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, UnsupportedOperatorError, shown
 from staticgrad.graph import Value, source_line
+from staticgrad.ops.indexing import reduced_at
 from staticgrad.ops.kinds import shape_of, with_derivative, without_derivative, zeros_like
 from staticgrad.ops.registry import constant
 from staticgrad.tensor.dispatch import function
@@ -67,7 +68,7 @@ def _by_frequency(rows: Value, input: Value, weight: Value) -> Value:
     one = constant(np.ones((), rows.type.dtype.numpy))
     nothing = zeros_like(ops.gather(weight, constant(np.array(0)), axis=1))
     ones = ops.expand(one, ops.shape(places, start=0, end=1))
-    frequency = ops.scatter_nd(nothing, places, ones, reduction="add")
+    frequency = reduced_at(ops.scatter_nd, nothing, places, ones, "add")
     divisor = ops.unsqueeze(ops.gather(frequency, input, axis=0), [-1])
     return with_derivative(rows, [rows], lambda g, y, x: g / divisor)
 
@@ -114,13 +115,13 @@ def embedding_bag(
     if kept is not None:
         rows = ops.where(ops.unsqueeze(kept, [1]), rows, constant(np.zeros((), dtype.numpy)))
     places = ops.unsqueeze(bags, [1])
-    total = ops.scatter_nd(_table(count, rows, 0.0), places, rows, reduction="add")
+    total = reduced_at(ops.scatter_nd, _table(count, rows, 0.0), places, rows, "add")
     if mode == "sum":
         return total
     ones = constant(np.ones((), dtype.numpy))
     counted = ops.expand(ones, shape_of(flat)) if kept is None else ops.cast(kept, to=dtype)
     nothing = ops.constant_of_shape(ops.reshape(count, [1]), value=np.zeros(1, dtype.numpy))
-    sizes = ops.scatter_nd(nothing, places, counted, reduction="add")
+    sizes = reduced_at(ops.scatter_nd, nothing, places, counted, "add")
     return total / ops.unsqueeze(ops.max(sizes, ones), [1])
 
 
@@ -174,7 +175,7 @@ def _largest_of_bags(rows: Value, kept: Value | None, bags: Value, count: Value)
     seen = without_derivative(rows)
     if kept is not None:
         seen = ops.where(ops.unsqueeze(kept, [1]), seen, lowest)
-    largest = ops.scatter_nd(_table(count, rows, -np.inf), places, seen, reduction="max")
+    largest = reduced_at(ops.scatter_nd, _table(count, rows, -np.inf), places, seen, "max")
     hit = ops.equal(ops.gather(largest, bags, axis=0), seen)
     if kept is not None:
         hit = ops.logical_and(hit, ops.unsqueeze(kept, [1]))

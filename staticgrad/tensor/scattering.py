@@ -10,6 +10,7 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, UnsupportedOperatorError, shown
 from staticgrad.graph import Value, source_line
+from staticgrad.ops.indexing import reduced_at
 from staticgrad.ops.kinds import shape_of
 from staticgrad.ops.registry import constant, literal, plain
 from staticgrad.tensor.arithmetic import floor_divide
@@ -59,7 +60,7 @@ def _scattered(input: Value, dim: int, index: Value, src: Value, reduction: str)
         return input
     ranked, index, src = (at_least_rank_1(v) for v in (input, index, src))
     src = _part(src, index)
-    written = ops.scatter_elements(ranked, index, src, axis=axis, reduction=reduction)
+    written = reduced_at(ops.scatter_elements, ranked, index, src, reduction, axis=axis)
     return written if input.type.shape else ops.reshape(written, [])
 
 
@@ -134,7 +135,7 @@ def _rows_written(input: Value, dim: int, index: Value, source: Value, reduction
     back = tuple(int(i) for i in np.argsort(order))
     positions = ops.unsqueeze(ops.cast(index, to=DType.int64), [1])
     turned = [ops.transpose(v, perm=order) if axis else v for v in (ranked, source)]
-    written = ops.scatter_nd(turned[0], positions, turned[1], reduction=reduction)
+    written = reduced_at(ops.scatter_nd, turned[0], positions, turned[1], reduction)
     written = ops.transpose(written, perm=back) if axis else written
     return written if input.type.shape else ops.reshape(written, [])
 
@@ -208,7 +209,7 @@ def index_put(input: Value, indices: Sequence[Any], values: Value, accumulate: b
         parts = [p for p in (lead, ops.shape(input, start=len(arrays))) if p.type.shape != (0,)]
         target = ops.concat(*parts, axis=0) if parts else constant(np.zeros(0, np.int64))
         values = ops.expand.apply((values, target), {}, (TensorType(values.type.dtype, wanted),)).outputs[0]
-    return ops.scatter_nd(input, stacked, values, reduction="add" if accumulate else "none")
+    return reduced_at(ops.scatter_nd, input, stacked, values, "add" if accumulate else "none")
 
 
 @function
