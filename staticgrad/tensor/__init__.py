@@ -4,9 +4,11 @@ from staticgrad.tensor import casting as casting
 from staticgrad.tensor import loss as loss
 from staticgrad.tensor.activation import (
     celu,
+    prelu,
     relu,
     selu,
     sigmoid,
+    threshold,
 )
 from staticgrad.tensor.arithmetic import (
     add,
@@ -309,6 +311,7 @@ __all__ = [
     "permute",
     "positive",
     "pow",
+    "prelu",
     "prod",
     "reciprocal",
     "relu",
@@ -339,6 +342,7 @@ __all__ = [
     "tan",
     "tanh",
     "tensordot",
+    "threshold",
     "trace",
     "transpose",
     "tril",
