@@ -45,6 +45,7 @@ JUDGED = [info for info in op_db if name_of(info) and info.supports_dtype(torch.
 
 CALLS: dict[str, Callable[..., Any]] = {
     "getitem": lambda x, index: x[index],
+    "einsum": lambda operands, equation: FUNCTIONS["einsum"](equation, *operands),
     "embedding": lambda weight, x, **keywords: FUNCTIONS["embedding"](x, weight, **keywords),
     "embedding_bag": lambda weight, x, *rest, **keywords: FUNCTIONS["embedding_bag"](x, weight, *rest, **keywords),
     "where": lambda x, condition, other: FUNCTIONS["where"](condition, x, other),

@@ -303,12 +303,13 @@ def sinc(input: Tensor) -> Tensor:
 
 @quiet
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
-    """y = ln(x / (1 - x)), of x cut to [eps, 1 - eps] if there is an eps; y' = 1 / (x (1 - x)), 0 beyond the cuts."""
+    """y = ln(x / (1 - x)), of x cut to [eps, 1 - eps] if there is an eps; y' = 1 / (x (1 - x)), 0 where cut."""
     x = floating(input)
     a = x.wide
     low, high = (-math.inf, math.inf) if eps is None else (eps, 1 - eps)
     z = np.clip(a, np.asarray(low, a.dtype), np.asarray(high, a.dtype))
-    slope = np.where((a < low) | (a > high), 0, 1 / (z * (1 - z))).astype(a.dtype)
+    beyond = (a < low) | (a > high) if eps is not None else (a < 0) | (a > 1)
+    slope = np.where(beyond, math.nan if eps is None else 0, 1 / (z * (1 - z))).astype(a.dtype)
     return result(np.log(z) - np.log1p(-z), (x, lambda g: g * slope))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from staticgrad.eager.cast import Operand, floating, promote
 from staticgrad.eager.dtypes import Array, quiet
+from staticgrad.eager.elementwise import sigmoid_array
 from staticgrad.eager.tape import result
 
 if TYPE_CHECKING:
@@ -44,28 +45,25 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 
 @quiet
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
-    """y = ln(e^a + e^b); the gradients are e^(a-y) and e^(b-y), one half each for equal infinities."""
+    """y = ln(e^a + e^b); the gradients are 1/(1 + e^(b-a)) and 1/(1 + e^(a-b)), one half each for equal infinities."""
     ta, tb = _pair(input, other)
     a, b = ta.wide, tb.wide
-    y = np.logaddexp(a, b)
+    share, rest = _share(a, b), _share(b, a)
+    return result(np.logaddexp(a, b), (ta, lambda g: g * share), (tb, lambda g: g * rest))
 
-    def share(x: Array) -> Array:
-        return np.where(np.isinf(a) & (a == b), 0.5, np.exp(x - y))
 
-    return result(y, (ta, lambda g: g * share(a)), (tb, lambda g: g * share(b)))
+def _share(a: Array, b: Array) -> Array:
+    """1 / (1 + e^(b - a))."""
+    return np.where(a == b, np.asarray(0.5, a.dtype), sigmoid_array(a - b))
 
 
 @quiet
 def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
-    """y = log2(2^a + 2^b); the gradients are 2^(a-y) and 2^(b-y), one half each for equal infinities."""
+    """y = log2(2^a + 2^b); the gradients are 1/(1 + 2^(b-a)) and the rest to 1, one half each for equal infinities."""
     ta, tb = _pair(input, other)
     a, b = ta.wide, tb.wide
-    y = np.logaddexp2(a, b)
-
-    def share(x: Array) -> Array:
-        return np.where(np.isinf(a) & (a == b), 0.5, np.exp((x - y) * math.log(2)))
-
-    return result(y, (ta, lambda g: g * share(a)), (tb, lambda g: g * share(b)))
+    share, rest = (_share(x * math.log(2), z * math.log(2)) for x, z in ((a, b), (b, a)))
+    return result(np.logaddexp2(a, b), (ta, lambda g: g * share), (tb, lambda g: g * rest))
 
 
 @quiet

@@ -14,9 +14,11 @@ from staticgrad.tensor import (
 )
 from staticgrad.tensor.activation import (
     celu,
+    prelu,
     relu,
     selu,
     sigmoid,
+    threshold,
 )
 from staticgrad.tensor.adaptive import (
     adaptive_avg_pool1d,
@@ -396,6 +398,7 @@ __all__ = [
     "permute",
     "positive",
     "pow",
+    "prelu",
     "prod",
     "reciprocal",
     "relu",
@@ -437,6 +440,7 @@ __all__ = [
     "tan",
     "tanh",
     "tensordot",
+    "threshold",
     "tile",
     "topk",
     "trace",

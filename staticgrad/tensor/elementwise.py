@@ -273,9 +273,15 @@ def sinc(x: Value) -> Value:
 def logit(x: Value, eps: float | None = None) -> Value:
     """`log(x / (1 - x))`, of `x` limited to [eps, 1 - eps] where eps is given."""
     x = floating(x)
-    if eps is not None:
-        x = ops.clip(x, eps, 1 - eps)
-    return ops.log(ops.div(x, 1 - x))
+    low, high = (0.0, 1.0) if eps is None else (eps, 1 - eps)
+    limited = x if eps is None else ops.clip(x, low, high)
+
+    def rule(g: Value, _: Value, x: Value) -> Value:
+        beyond = ops.logical_or(ops.less(x, low), ops.greater(x, high))
+        inside = ops.where(beyond, 0.5, x)
+        return ops.where(beyond, math.nan if eps is None else 0.0, ops.div(g, inside * (1 - inside)))
+
+    return with_derivative(ops.log(ops.div(limited, 1 - limited)), [x], rule)
 
 
 @function
