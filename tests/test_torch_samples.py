@@ -46,6 +46,10 @@ JUDGED = [info for info in op_db if name_of(info) and info.supports_dtype(torch.
 CALLS: dict[str, Callable[..., Any]] = {
     "getitem": lambda x, index: x[index],
     "embedding": lambda weight, x, **keywords: FUNCTIONS["embedding"](x, weight, **keywords),
+    # The samples bring a module of PyTorch's that is the default.
+    "triplet_margin_with_distance_loss": lambda *xs, distance_function, **keywords: FUNCTIONS[
+        "triplet_margin_with_distance_loss"
+    ](*xs, **keywords),
     "where": lambda x, condition, other: FUNCTIONS["where"](condition, x, other),
 }
 """Where the samples bring the arguments in another order than the function takes them."""

@@ -1,6 +1,6 @@
 """One row for every case of every PyTorch-named function, in one module a family."""
 
-from function_rows import elementary, normalization
+from function_rows import elementary, losses, normalization
 from function_rows.row import Row
 
-ROWS: list[Row] = [*elementary.ROWS, *normalization.ROWS]
+ROWS: list[Row] = [*elementary.ROWS, *losses.ROWS, *normalization.ROWS]
