@@ -27,7 +27,7 @@ def torch_function(name: str) -> Any:
         "min": torch.min,
         "double": torch.Tensor.double,
         # torch.batch_norm and others take other arguments.
-        **{n: getattr(TF, n) for n in eager.nn.functional.__all__},
+        **{n: getattr(TF, n) for n in eager.nn.functional.__all__ if hasattr(TF, n)},
     }
     for place in (
         special.get(name),

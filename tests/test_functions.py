@@ -154,10 +154,10 @@ def test_few_functions_are_refused_with_dynamic_sizes() -> None:
             Call(row, sizes="named")
         except StaticgradError:
             refused.add(row.name)
-    # Sizes that are written out, names that are taken to be different, or heads that must be counted.
+    # Sizes that are written out, names that are taken to be different, or heads and angles that must be counted.
     assert refused == {
         *("broadcast_to", "chunk", "gather", "scatter_add", "split", "unbind"),
-        "scaled_dot_product_attention",
+        *("rotary_embedding", "scaled_dot_product_attention"),
     }
 
 

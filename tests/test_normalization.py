@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.reference
 import pytest
 from evaluation import Evaluator, run
 
@@ -155,6 +157,22 @@ def test_causal_attention_with_named_lengths() -> None:
         value, gradient = f(a, b)
         np.testing.assert_allclose(value, z.detach().numpy(), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(gradient, t.grad.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("width", [4, 6])
+def test_rotary_embedding_is_onnxs(interleaved: bool, width: int) -> None:
+    x, angles = RNG.normal(size=(2, 3, 5, 6)).astype("f"), RNG.normal(size=(2, 5, width // 2)).astype("f")
+    c, s = np.cos(angles), np.sin(angles)
+    node = onnx.helper.make_node(
+        "RotaryEmbedding", ["x", "c", "s"], ["y"], interleaved=int(interleaved), rotary_embedding_dim=width
+    )
+    types = [onnx.helper.make_tensor_value_info(n, 1, a.shape) for n, a in (("x", x), ("c", c), ("s", s), ("y", x))]
+    graph = onnx.helper.make_graph([node], "g", types[:3], types[3:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 23)], ir_version=10)
+    (expected,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": x, "c": c, "s": s})
+    values, _ = run(lambda *a: F.rotary_embedding(*a, interleaved), x, c[:, None], s[:, None], dtype=None)
+    np.testing.assert_allclose(values[0], expected, rtol=1e-5, atol=1e-6)
 
 
 # - layers -

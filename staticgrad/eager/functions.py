@@ -41,6 +41,7 @@ from staticgrad.eager.arithmetic import (
     where,
 )
 from staticgrad.eager.attention import (
+    rotary_embedding,
     scaled_dot_product_attention,
 )
 from staticgrad.eager.cast import (
@@ -169,6 +170,7 @@ from staticgrad.eager.normalization import (
     group_norm,
     instance_norm,
     layer_norm,
+    local_response_norm,
     rms_norm,
 )
 from staticgrad.eager.reduce import (
@@ -229,15 +231,16 @@ __all__ = [
     "floor_divide", "fmod", "full_like", "gather", "gaussian_nll_loss", "ge", "gelu", "group_norm", "gt", "half",
     "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss", "index_select",
     "instance_norm", "int", "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm", "le", "leaky_relu",
-    "lerp", "linear", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "logsigmoid", "logsumexp", "long", "lt", "margin_ranking_loss", "masked_fill", "matmul", "max",
-    "maximum", "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul", "multi_margin_loss",
-    "multilabel_margin_loss", "multilabel_soft_margin_loss", "mv", "ne", "neg", "nll_loss", "norm", "one_hot",
-    "ones_like", "outer", "permute", "poisson_nll_loss", "pow", "prod", "reciprocal", "relu", "relu6", "remainder",
-    "repeat", "reshape", "rms_norm", "round", "rsqrt", "scaled_dot_product_attention", "scatter_add", "selu",
-    "sigmoid", "sign", "silu", "sin", "sinh", "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin",
-    "softplus", "softshrink", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t",
-    "tan", "tanh", "to", "transpose", "tril", "triplet_margin_loss", "triplet_margin_with_distance_loss", "triu",
-    "trunc", "type", "unbind", "unflatten", "unsqueeze", "var", "view", "where", "zeros_like",
+    "lerp", "linear", "local_response_norm", "log", "log1p", "log2", "log10", "log_softmax", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logsigmoid", "logsumexp", "long", "lt", "margin_ranking_loss",
+    "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "mish", "mm", "movedim", "mse_loss", "mul",
+    "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "mv", "ne", "neg", "nll_loss",
+    "norm", "one_hot", "ones_like", "outer", "permute", "poisson_nll_loss", "pow", "prod", "reciprocal", "relu",
+    "relu6", "remainder", "repeat", "reshape", "rms_norm", "rotary_embedding", "round", "rsqrt",
+    "scaled_dot_product_attention", "scatter_add", "selu", "sigmoid", "sign", "silu", "sin", "sinh",
+    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "split",
+    "sqrt", "square", "squeeze", "stack", "std", "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril",
+    "triplet_margin_loss", "triplet_margin_with_distance_loss", "triu", "trunc", "type", "unbind", "unflatten",
+    "unsqueeze", "var", "view", "where", "zeros_like",
 ]
 # fmt: on

@@ -20,7 +20,7 @@ from staticgrad.tensor.activation import (
     softshrink,
     softsign,
 )
-from staticgrad.tensor.attention import scaled_dot_product_attention
+from staticgrad.tensor.attention import rotary_embedding, scaled_dot_product_attention
 from staticgrad.tensor.elementwise import tanh
 from staticgrad.tensor.indexing import embedding, one_hot
 from staticgrad.tensor.linear import linear
@@ -44,7 +44,14 @@ from staticgrad.tensor.margin_loss import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
-from staticgrad.tensor.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from staticgrad.tensor.normalization import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    rms_norm,
+)
 from staticgrad.tensor.probability_loss import binary_cross_entropy, gaussian_nll_loss, kl_div, poisson_nll_loss
 from staticgrad.tensor.reduction import log_softmax, softmax, softmin
 
@@ -72,6 +79,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "margin_ranking_loss",
@@ -86,6 +94,7 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "rotary_embedding",
     "scaled_dot_product_attention",
     "selu",
     "sigmoid",
