@@ -115,6 +115,53 @@ def test_layer_normalization_of_doubles(axis: int) -> None:
             np.testing.assert_allclose(derivative, numeric, rtol=1e-6, atol=1e-8)
 
 
+W, B = RNG.normal(size=(2, 4))
+UNIT = RNG.uniform(0.1, 0.9, (2, 4, 3))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: F.layer_norm(x, (4, 3), eps=0.1),
+        lambda x: F.rms_norm(x, (3,), eps=0.1),
+        lambda x: F.batch_norm(x, None, None, W, B, training=True, eps=0.1),
+        lambda x: F.batch_norm(x, W, B * B, W, B, eps=0.1),
+        lambda x: F.instance_norm(x, None, None, W, B, eps=0.1),
+        lambda x: F.group_norm(x, 2, W, B, eps=0.1),
+        lambda x: F.local_response_norm(x, 3, alpha=0.5),
+        lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+        lambda x: F.binary_cross_entropy(x, UNIT[::-1], reduction="none"),
+        lambda x: F.kl_div(UNIT, x, reduction="none"),
+        lambda x: F.gaussian_nll_loss(UNIT, UNIT[::-1], x, reduction="none"),
+        lambda x: F.poisson_nll_loss(x, UNIT, log_input=False, reduction="none"),
+        lambda x: F.cosine_embedding_loss(x[0], x[1], np.array([1, -1, 1, -1]), reduction="none"),
+        lambda x: F.triplet_margin_loss(x[0], x[1], x[0].flip(0), margin=5.0, reduction="none"),
+        lambda x: F.soft_margin_loss(x, UNIT, reduction="none"),
+        lambda x: F.multi_margin_loss(x[0], np.array([0, 1, 2, 0]), p=2, reduction="none"),
+        lambda x: F.huber_loss(x, UNIT[::-1], delta=0.3, reduction="none"),
+    ],
+    ids=range(17),
+)
+def test_second_derivatives_are_those_of_central_differences(f: Any) -> None:
+    x = sg.input("x", UNIT.shape, "float64")
+    y = f(x)
+    g, d = sg.input("g", y.shape, "float64"), sg.input("d", x.shape, "float64")
+    first = sg.vjp(y, x, g)
+    feeds = {"x": UNIT, "g": RNG.normal(size=y.shape), "d": RNG.normal(size=x.shape)}
+    found = Evaluator([x, g, d], sg.vjp(first, [x, g], d))(feeds)
+    for name, derivative in zip("xg", found, strict=True):
+        value = Evaluator([x, g], [first])
+        numeric = np.zeros(feeds[name].shape)
+        for i in np.ndindex(numeric.shape):
+            sides = []
+            for h in (1e-5, -1e-5):
+                moved = feeds[name].copy()
+                moved[i] += h
+                sides.append((feeds["d"] * value({**feeds, name: moved})[0]).sum())
+            numeric[i] = (sides[0] - sides[1]) / 2e-5
+        np.testing.assert_allclose(derivative, numeric, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_keeps_its_type(dtype: str) -> None:
     x, w, wide = sg.input("x", (2, 4, 3), dtype), sg.input("w", (4,), dtype), sg.input("v", (4,))
