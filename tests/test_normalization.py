@@ -12,6 +12,7 @@ from evaluation import Evaluator, run
 
 import staticgrad as sg
 from staticgrad import eager, ops
+from staticgrad.graph import topological
 
 F = sg.nn.functional
 RNG = np.random.default_rng(0)
@@ -272,6 +273,40 @@ def test_layers_are_those_of_torch(name: str, arguments: tuple[Any, ...], shape:
         np.testing.assert_allclose(inference, fresh(torch.tensor(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["self", "causal", "cross", "masked"])
+def test_multihead_attention_is_that_of_torch(kind: str, bias: bool) -> None:
+    torch = pytest.importorskip("torch")
+    layer, theirs = sg.nn.MultiheadAttention(6, 2, bias), torch.nn.MultiheadAttention(6, 2, bias=bias, batch_first=True)
+    parameters = list(layer.parameters())
+    names = dict(theirs.named_parameters())
+    assert [p.name for p in parameters] == [f"attention/{n.replace('.', '/')}" for n in names]
+    numbers = {p.name: RNG.normal(size=p.shape).astype("f") for p in parameters}
+    with torch.no_grad():
+        for (_, t), array in zip(names.items(), numbers.values(), strict=True):
+            t.copy_(torch.tensor(array))
+    x, k, v = (RNG.normal(size=(2, n, 6)).astype("f") for n in (3, 4, 4))
+    q, keys, values = sg.input("q", ("N", "L", 6)), sg.input("k", ("N", "S", 6)), sg.input("v", ("N", "S", 6))
+    mask = np.array([[True, False, True, True], [False, True, True, False], [True] * 4])
+    given: dict[str, tuple[Any, Any]] = {
+        "self": (layer(q), lambda: theirs(*[torch.tensor(x)] * 3)),
+        "causal": (
+            layer(q, is_causal=True),
+            lambda: theirs(*[torch.tensor(x)] * 3, attn_mask=torch.tensor(~np.tri(3, dtype=bool)), is_causal=True),
+        ),
+        "cross": (layer(q, keys, values), lambda: theirs(*map(torch.tensor, (x, k, v)))),
+        "masked": (
+            layer(q, keys, attn_mask=sg.input("m", ("L", "S"), "bool")),
+            lambda: theirs(*map(torch.tensor, (x, k, k)), attn_mask=torch.tensor(~mask)),
+        ),
+    }
+    y, expected = given[kind]
+    assert y.shape == ("N", "L", 6)
+    inputs = [leaf for node in topological([y]) for leaf in node.outputs if leaf.name]
+    (found,) = Evaluator(inputs, [y])({"q": x, "k": k, "v": v, "m": mask, **numbers})
+    np.testing.assert_allclose(found, expected()[0].detach().numpy(), rtol=1e-4, atol=1e-4)
+
+
 # - refusals -
 
 X = sg.input("x", (2, 4, 3))
@@ -303,8 +338,17 @@ V = sg.input("v", (3,))
         (lambda: sg.nn.BatchNorm2d(4)(X), "rank 4"),
         (lambda: sg.nn.GroupNorm(3, 4), "divide"),
         (lambda: sg.nn.LayerNorm(()), "normalized_shape"),
+        (lambda: sg.nn.MultiheadAttention(6, 4), "divides"),
+        (lambda: F.mse_loss(X, X, True), "size_average=True is deprecated"),
+        (lambda: F.cross_entropy(X, X, reduce=False), "reduce=False is deprecated"),
+        (lambda: F.gaussian_nll_loss(X, X, sg.input("u", (2,))), "variance"),
+        (lambda: F.multi_margin_loss(X[0], sg.input("t", (4,), "int64"), p=3), "p=1 or p=2"),
+        (lambda: F.triplet_margin_loss(X, X, X, margin=0), "above 0"),
+        (lambda: F.cosine_embedding_loss(X, X, V), r"\(N, D\)"),
+        (lambda: F.rotary_embedding(X, sg.input("cs", (2,)), sg.input("sn", (2,))), "at most the features"),
+        (lambda: F.local_response_norm(X[0], 3), "floating input"),
     ],
-    ids=range(22),
+    ids=range(31),
 )
 def test_refused(wrong: Any, words: str) -> None:
     with pytest.raises(sg.StaticgradError, match=words) as caught:
