@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.reference
 import pytest
 from evaluation import Evaluator, run
 
 import staticgrad as sg
 from staticgrad import eager, ops
+from staticgrad.graph import topological
 
 F = sg.nn.functional
 RNG = np.random.default_rng(0)
@@ -113,6 +116,53 @@ def test_layer_normalization_of_doubles(axis: int) -> None:
             np.testing.assert_allclose(derivative, numeric, rtol=1e-6, atol=1e-8)
 
 
+W, B = RNG.normal(size=(2, 4))
+UNIT = RNG.uniform(0.1, 0.9, (2, 4, 3))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: F.layer_norm(x, (4, 3), eps=0.1),
+        lambda x: F.rms_norm(x, (3,), eps=0.1),
+        lambda x: F.batch_norm(x, None, None, W, B, training=True, eps=0.1),
+        lambda x: F.batch_norm(x, W, B * B, W, B, eps=0.1),
+        lambda x: F.instance_norm(x, None, None, W, B, eps=0.1),
+        lambda x: F.group_norm(x, 2, W, B, eps=0.1),
+        lambda x: F.local_response_norm(x, 3, alpha=0.5),
+        lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+        lambda x: F.binary_cross_entropy(x, UNIT[::-1], reduction="none"),
+        lambda x: F.kl_div(UNIT, x, reduction="none"),
+        lambda x: F.gaussian_nll_loss(UNIT, UNIT[::-1], x, reduction="none"),
+        lambda x: F.poisson_nll_loss(x, UNIT, log_input=False, reduction="none"),
+        lambda x: F.cosine_embedding_loss(x[0], x[1], np.array([1, -1, 1, -1]), reduction="none"),
+        lambda x: F.triplet_margin_loss(x[0], x[1], x[0].flip(0), margin=5.0, reduction="none"),
+        lambda x: F.soft_margin_loss(x, UNIT, reduction="none"),
+        lambda x: F.multi_margin_loss(x[0], np.array([0, 1, 2, 0]), p=2, reduction="none"),
+        lambda x: F.huber_loss(x, UNIT[::-1], delta=0.3, reduction="none"),
+    ],
+    ids=range(17),
+)
+def test_second_derivatives_are_those_of_central_differences(f: Any) -> None:
+    x = sg.input("x", UNIT.shape, "float64")
+    y = f(x)
+    g, d = sg.input("g", y.shape, "float64"), sg.input("d", x.shape, "float64")
+    first = sg.vjp(y, x, g)
+    feeds = {"x": UNIT, "g": RNG.normal(size=y.shape), "d": RNG.normal(size=x.shape)}
+    found = Evaluator([x, g, d], sg.vjp(first, [x, g], d))(feeds)
+    for name, derivative in zip("xg", found, strict=True):
+        value = Evaluator([x, g], [first])
+        numeric = np.zeros(feeds[name].shape)
+        for i in np.ndindex(numeric.shape):
+            sides = []
+            for h in (1e-5, -1e-5):
+                moved = feeds[name].copy()
+                moved[i] += h
+                sides.append((feeds["d"] * value({**feeds, name: moved})[0]).sum())
+            numeric[i] = (sides[0] - sides[1]) / 2e-5
+        np.testing.assert_allclose(derivative, numeric, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_keeps_its_type(dtype: str) -> None:
     x, w, wide = sg.input("x", (2, 4, 3), dtype), sg.input("w", (4,), dtype), sg.input("v", (4,))
@@ -155,6 +205,22 @@ def test_causal_attention_with_named_lengths() -> None:
         value, gradient = f(a, b)
         np.testing.assert_allclose(value, z.detach().numpy(), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(gradient, t.grad.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("width", [4, 6])
+def test_rotary_embedding_is_onnxs(interleaved: bool, width: int) -> None:
+    x, angles = RNG.normal(size=(2, 3, 5, 6)).astype("f"), RNG.normal(size=(2, 5, width // 2)).astype("f")
+    c, s = np.cos(angles), np.sin(angles)
+    node = onnx.helper.make_node(
+        "RotaryEmbedding", ["x", "c", "s"], ["y"], interleaved=int(interleaved), rotary_embedding_dim=width
+    )
+    types = [onnx.helper.make_tensor_value_info(n, 1, a.shape) for n, a in (("x", x), ("c", c), ("s", s), ("y", x))]
+    graph = onnx.helper.make_graph([node], "g", types[:3], types[3:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 23)], ir_version=10)
+    (expected,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": x, "c": c, "s": s})
+    values, _ = run(lambda *a: F.rotary_embedding(*a, interleaved), x, c[:, None], s[:, None], dtype=None)
+    np.testing.assert_allclose(values[0], expected, rtol=1e-5, atol=1e-6)
 
 
 # - layers -
@@ -207,6 +273,40 @@ def test_layers_are_those_of_torch(name: str, arguments: tuple[Any, ...], shape:
         np.testing.assert_allclose(inference, fresh(torch.tensor(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["self", "causal", "cross", "masked"])
+def test_multihead_attention_is_that_of_torch(kind: str, bias: bool) -> None:
+    torch = pytest.importorskip("torch")
+    layer, theirs = sg.nn.MultiheadAttention(6, 2, bias), torch.nn.MultiheadAttention(6, 2, bias=bias, batch_first=True)
+    parameters = list(layer.parameters())
+    names = dict(theirs.named_parameters())
+    assert [p.name for p in parameters] == [f"attention/{n.replace('.', '/')}" for n in names]
+    numbers = {p.name: RNG.normal(size=p.shape).astype("f") for p in parameters}
+    with torch.no_grad():
+        for (_, t), array in zip(names.items(), numbers.values(), strict=True):
+            t.copy_(torch.tensor(array))
+    x, k, v = (RNG.normal(size=(2, n, 6)).astype("f") for n in (3, 4, 4))
+    q, keys, values = sg.input("q", ("N", "L", 6)), sg.input("k", ("N", "S", 6)), sg.input("v", ("N", "S", 6))
+    mask = np.array([[True, False, True, True], [False, True, True, False], [True] * 4])
+    given: dict[str, tuple[Any, Any]] = {
+        "self": (layer(q), lambda: theirs(*[torch.tensor(x)] * 3)),
+        "causal": (
+            layer(q, is_causal=True),
+            lambda: theirs(*[torch.tensor(x)] * 3, attn_mask=torch.tensor(~np.tri(3, dtype=bool)), is_causal=True),
+        ),
+        "cross": (layer(q, keys, values), lambda: theirs(*map(torch.tensor, (x, k, v)))),
+        "masked": (
+            layer(q, keys, attn_mask=sg.input("m", ("L", "S"), "bool")),
+            lambda: theirs(*map(torch.tensor, (x, k, k)), attn_mask=torch.tensor(~mask)),
+        ),
+    }
+    y, expected = given[kind]
+    assert y.shape == ("N", "L", 6)
+    inputs = [leaf for node in topological([y]) for leaf in node.outputs if leaf.name]
+    (found,) = Evaluator(inputs, [y])({"q": x, "k": k, "v": v, "m": mask, **numbers})
+    np.testing.assert_allclose(found, expected()[0].detach().numpy(), rtol=1e-4, atol=1e-4)
+
+
 # - refusals -
 
 X = sg.input("x", (2, 4, 3))
@@ -238,8 +338,17 @@ V = sg.input("v", (3,))
         (lambda: sg.nn.BatchNorm2d(4)(X), "rank 4"),
         (lambda: sg.nn.GroupNorm(3, 4), "divide"),
         (lambda: sg.nn.LayerNorm(()), "normalized_shape"),
+        (lambda: sg.nn.MultiheadAttention(6, 4), "divides"),
+        (lambda: F.mse_loss(X, X, True), "size_average=True is deprecated"),
+        (lambda: F.cross_entropy(X, X, reduce=False), "reduce=False is deprecated"),
+        (lambda: F.gaussian_nll_loss(X, X, sg.input("u", (2,))), "variance"),
+        (lambda: F.multi_margin_loss(X[0], sg.input("t", (4,), "int64"), p=3), "p=1 or p=2"),
+        (lambda: F.triplet_margin_loss(X, X, X, margin=0), "above 0"),
+        (lambda: F.cosine_embedding_loss(X, X, V), r"\(N, D\)"),
+        (lambda: F.rotary_embedding(X, sg.input("cs", (2,)), sg.input("sn", (2,))), "at most the features"),
+        (lambda: F.local_response_norm(X[0], 3), "floating input"),
     ],
-    ids=range(22),
+    ids=range(31),
 )
 def test_refused(wrong: Any, words: str) -> None:
     with pytest.raises(sg.StaticgradError, match=words) as caught:

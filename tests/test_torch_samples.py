@@ -48,6 +48,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     "einsum": lambda operands, equation: FUNCTIONS["einsum"](equation, *operands),
     "embedding": lambda weight, x, **keywords: FUNCTIONS["embedding"](x, weight, **keywords),
     "embedding_bag": lambda weight, x, *rest, **keywords: FUNCTIONS["embedding_bag"](x, weight, *rest, **keywords),
+    # The samples bring a module of PyTorch's that is the default.
+    "triplet_margin_with_distance_loss": lambda *xs, distance_function, **keywords: FUNCTIONS[
+        "triplet_margin_with_distance_loss"
+    ](*xs, **keywords),
     "where": lambda x, condition, other: FUNCTIONS["where"](condition, x, other),
 }
 """Where the samples bring the arguments in another order than the function takes them."""
@@ -71,7 +75,7 @@ class Sample:
         keywords = {k: x for k, x in self.sample.kwargs.items() if k not in MEANINGLESS}
         return [mapped(x, convert) for x in given], {k: mapped(x, convert) for k, x in keywords.items()}
 
-    def torch_results(self) -> tuple[list[Any], list[Array], list[Array]]:
+    def torch_results(self, dtype: Any = torch.float64) -> tuple[list[Any], list[Array], list[Array]]:
         """The results, the cotangents of the differentiable ones and the gradients of the leaves."""
         leaves: list[Any] = []
 
@@ -80,7 +84,7 @@ class Sample:
                 return x
             if not x.is_floating_point():
                 return x.detach().clone()
-            exact = x.detach().to(torch.float32).to(torch.float64).requires_grad_(x.requires_grad)
+            exact = x.detach().to(torch.float32).to(dtype, copy=True).requires_grad_(x.requires_grad)
             if x.requires_grad:
                 leaves.append(exact)
             return exact
@@ -178,6 +182,15 @@ def difference(found: Array, expected: Array) -> str | None:
     return f"{np.atleast_1d(found)[i]}, expected {np.atleast_1d(expected)[i]} at {i} of {expected.shape}"
 
 
+def as_near_as_torch(sample: Sample, kind: str, i: int, found: Array, exact: Array) -> bool:
+    """Whether PyTorch itself errs as much in float32, as where a softmax of one large number saturates."""
+    if found.shape != exact.shape or exact.dtype.kind != "f" or not np.isfinite([*found.flat, *exact.flat]).all():
+        return False
+    values, _, gradients = sample.torch_results(torch.float32)
+    theirs = gradients[i] if kind == "gradient" else values[i].numpy()
+    return float(np.abs(found - exact).max()) <= 2 * float(np.abs(theirs - exact).max())
+
+
 def judged(info: Any, sample: Any) -> str | None:
     """None where a sample is right, else what is wrong; a refusal is counted and raises nothing."""
     ours = Sample(info, sample)
@@ -193,7 +206,7 @@ def judged(info: Any, sample: Any) -> str | None:
     for kind, ys, zs in (("value", found, expected), ("gradient", pulled, gradients if pulled else [])):
         for i, (y, z) in enumerate(zip(ys, zs, strict=True)):
             wrong = difference(y, z)
-            if wrong:
+            if wrong and not as_near_as_torch(ours, kind, i, y, z):
                 return f"{kind} {i}: {wrong}"
     outcomes["right"] += 1
     return None

@@ -71,3 +71,33 @@ def scaled_dot_product_attention(
     if attn_mask is not None:
         edges.append((attn_mask, to_scores))
     return result(p @ v, *edges, dtype=query.dtype)
+
+
+@quiet
+def rotary_embedding(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool = False) -> Tensor:
+    """(a, b) -> (a cos - b sin, a sin + b cos) for pairs of features of x (..., L, D); cos and sin are (..., L, R / 2).
+
+    The pair is features i and i + R / 2, or with `interleaved` 2 i and 2 i + 1; features from R on are kept.
+    """
+    half = cos.shape[-1]
+    if 2 * half > x.shape[-1]:
+        raise EagerError(
+            f"rotary_embedding of {list(x.shape)} by {list(cos.shape)}: more angles than pairs of features"
+        )
+    first = slice(0, 2 * half, 2) if interleaved else slice(0, half)
+    second = slice(1, 2 * half, 2) if interleaved else slice(half, 2 * half)
+    v, c, s = x.wide, cos.wide, sin.wide
+    a, b = v[..., first], v[..., second]
+
+    def turned(g: Array, sign: int) -> Array:
+        y = g.copy()
+        y[..., first] = g[..., first] * c - sign * g[..., second] * s
+        y[..., second] = sign * g[..., first] * s + g[..., second] * c
+        return y
+
+    return result(
+        turned(v, 1),
+        (x, lambda g: turned(g, -1)),
+        (cos, lambda g: g[..., first] * a + g[..., second] * b),
+        (sin, lambda g: g[..., second] * a - g[..., first] * b),
+    )

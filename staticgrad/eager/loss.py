@@ -26,10 +26,16 @@ if TYPE_CHECKING:
     from staticgrad.eager.tensor import Tensor
 
 
-def _reduced(loss: Tensor, reduction: str) -> Tensor:
+def reduced(loss: Tensor, reduction: str) -> Tensor:
     if reduction not in ("mean", "sum", "none"):
         raise EagerError(f"reduction {reduction!r}: expected 'mean', 'sum' or 'none'")
     return mean(loss) if reduction == "mean" else sum(loss) if reduction == "sum" else loss
+
+
+def refuse_deprecated(size_average: object, reduce: object) -> None:
+    """PyTorch's former arguments for `reduction` are not supported."""
+    if size_average is not None or reduce is not None:
+        raise EagerError(f"size_average={size_average!r}, reduce={reduce!r}: expected None, use reduction instead")
 
 
 def _difference(input: Tensor, target: Tensor, value: str, beta: float = 1.0) -> Tensor:
@@ -49,32 +55,67 @@ def _difference(input: Tensor, target: Tensor, value: str, beta: float = 1.0) ->
     return result(y, (tx, lambda g: g * slope), (tt, lambda g: -g * slope))
 
 
-@quiet
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """The squared difference, (x - t)^2."""
-    return _reduced(_difference(input, target, "square"), reduction)
+def _weighted(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    if weight is None:
+        return reduced(loss, reduction)
+    _same_shape("a weighted loss", loss, weight)
+    weighted = mul(loss, weight)
+    return div(sum(weighted), sum(weight)) if reduction == "mean" else reduced(weighted, reduction)
 
 
 @quiet
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """The absolute difference, |x - t|; the gradient is 0 where both are equal."""
-    return _reduced(_difference(input, target, "abs"), reduction)
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """The squared difference, (x - t)^2; with weights w the mean is sum(w (x - t)^2) / sum(w)."""
+    refuse_deprecated(size_average, reduce)
+    return _weighted(_difference(input, target, "square"), weight, reduction)
 
 
 @quiet
-def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """The absolute difference, |x - t|; the gradient is 0 where both are equal. Weights are those of `mse_loss`."""
+    refuse_deprecated(size_average, reduce)
+    return _weighted(_difference(input, target, "abs"), weight, reduction)
+
+
+@quiet
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
     """d^2 / (2 beta) for |d| < beta, else |d| - beta/2, with d = x - t; beta 0 is the l1 loss."""
+    refuse_deprecated(size_average, reduce)
     if beta < 0:
         raise EagerError(f"smooth_l1_loss with beta {beta}: expected at least 0")
-    return _reduced(_difference(input, target, "smooth", beta), reduction)
+    return reduced(_difference(input, target, "smooth", beta), reduction)
 
 
 @quiet
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
     """d^2 / 2 for |d| < delta, else delta (|d| - delta/2), with d = x - t."""
     if delta <= 0:
         raise EagerError(f"huber_loss with delta {delta}: expected more than 0")
-    return _reduced(_difference(input, target, "huber", delta), reduction)
+    loss = _difference(input, target, "huber", delta)
+    return reduced(loss if weight is None else mul(loss, weight), reduction)
 
 
 def _class_dim(name: str, input: Tensor) -> int:
@@ -120,15 +161,22 @@ def _class_weight(name: str, logp: Tensor, weight: Tensor | None) -> Tensor:
 
 @quiet
 def nll_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """-w_t x_t for log probabilities x (N, C, d1, ...) and classes t (N, d1, ...); the mean is over the weights.
 
     A target equal to `ignore_index` counts neither above nor below the fraction line; if all do, the mean is nan.
     """
+    refuse_deprecated(size_average, reduce)
     picked, w, counts = _picked("nll_loss", input, target, weight, ignore_index)
     loss = where(type(input)(counts), neg(mul(picked, w)), 0.0)
-    return div(sum(loss), sum(w)) if reduction == "mean" else _reduced(loss, reduction)
+    return div(sum(loss), sum(w)) if reduction == "mean" else reduced(loss, reduction)
 
 
 @quiet
@@ -136,7 +184,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: None = None,
     ignore_index: int = -100,
+    reduce: None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -145,6 +195,7 @@ def cross_entropy(
     The target is integers (N, d1, ...), or floating probabilities of the shape of the input; then the mean is over
     N d1 ... and not over the weights. `label_smoothing` s mixes: (1 - s) of the target and s/C for every class.
     """
+    refuse_deprecated(size_average, reduce)
     dim = _class_dim("cross_entropy", input)
     if not 0 <= label_smoothing <= 1:
         raise EagerError(f"cross_entropy with label_smoothing {label_smoothing}: expected 0 to 1")
@@ -158,13 +209,13 @@ def cross_entropy(
         p = add(mul(target, 1 - label_smoothing), label_smoothing / classes) if label_smoothing else target
         loss = neg(sum(mul(mul(logp, p), _along_classes(input, weight, dim)), dim))
         n = math.prod(input.shape) // max(classes, 1)
-        return div(sum(loss), float(n)) if reduction == "mean" else _reduced(loss, reduction)
-    hard = nll_loss(logp, target, weight, ignore_index, reduction)
+        return div(sum(loss), float(n)) if reduction == "mean" else reduced(loss, reduction)
+    hard = nll_loss(logp, target, weight, ignore_index=ignore_index, reduction=reduction)
     if not label_smoothing:
         return hard
     _, w, counts = _picked("cross_entropy", logp, target, weight, ignore_index)
     every = where(type(input)(counts), neg(sum(mul(logp, _along_classes(input, weight, dim)), dim)), 0.0)
-    smooth = div(sum(every), sum(w)) if reduction == "mean" else _reduced(every, reduction)
+    smooth = div(sum(every), sum(w)) if reduction == "mean" else reduced(every, reduction)
     return add(mul(hard, 1 - label_smoothing), mul(smooth, label_smoothing / classes))
 
 
@@ -181,12 +232,18 @@ def _same_shape(name: str, input: Tensor, target: Tensor) -> None:
 
 @quiet
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """-t ln x - (1 - t) ln(1 - x) for probabilities x; logarithms are cut off at -100, as in PyTorch.
 
     For logits use `binary_cross_entropy_with_logits`, which is exact where this one saturates.
     """
+    refuse_deprecated(size_average, reduce)
     _same_shape("binary_cross_entropy", input, target)
     tx, tt = promote(input, target)
     x, t = tx.wide, tt.wide
@@ -195,7 +252,7 @@ def binary_cross_entropy(
     yes, no = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
     slope = (x - t) / np.maximum(x * (1 - x), 1e-12)
     loss = result(-t * yes - (1 - t) * no, (tx, lambda g: g * slope), (tt, lambda g: g * (no - yes)))
-    return _reduced(loss if weight is None else mul(loss, weight), reduction)
+    return reduced(loss if weight is None else mul(loss, weight), reduction)
 
 
 @quiet
@@ -203,24 +260,35 @@ def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: None = None,
+    reduce: None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
     """t pos_weight ln(1 + e^-x) + (1 - t) ln(1 + e^x), times weight; exact for large logits of either sign."""
+    refuse_deprecated(size_average, reduce)
     _same_shape("binary_cross_entropy_with_logits", input, target)
     yes = mul(target, neg(logsigmoid(input)))
     if pos_weight is not None:
         yes = mul(yes, pos_weight)
     loss = add(yes, mul(sub(1, target), neg(logsigmoid(neg(input)))))
-    return _reduced(loss if weight is None else mul(loss, weight), reduction)
+    return reduced(loss if weight is None else mul(loss, weight), reduction)
 
 
 @quiet
-def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
     """t (ln t - x) for log probabilities x and probabilities t (0 where t is 0); `log_target`: t is given as ln t.
 
     "batchmean" divides the sum by the first size, which is the divergence; "mean" divides by the number of elements.
     """
+    refuse_deprecated(size_average, reduce)
     if log_target:
         loss = mul(exp(target), sub(target, input))
     else:
@@ -231,7 +299,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
         loss = result(y, (tx, lambda g: -g * t), (tt, lambda g: g * (np.log(t) + 1 - x)))
     if reduction == "batchmean":
         return div(sum(loss), float(input.shape[0])) if input.ndim else sum(loss)
-    return _reduced(loss, reduction)
+    return reduced(loss, reduction)
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

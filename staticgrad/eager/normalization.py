@@ -166,3 +166,20 @@ def group_norm(
     inner = math.prod(input.shape[1:]) // num_groups
     z, _, _ = _standardized(reshape(input, (input.shape[0], num_groups, inner)), (2,), eps)
     return _affine(reshape(z, input.shape), _by_channel(weight, input), _by_channel(bias, input), input.dtype)
+
+
+@quiet
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """y = x / (k + alpha / size sum x^2)^beta, summed over `size` neighbouring channels of (N, C, L, ...)."""
+    if input.ndim < 3 or size < 1:
+        raise EagerError(f"local_response_norm of {list(input.shape)} and size {size}: expected (N, C, L, ...) and 1")
+    x, channels = input.wide, input.shape[1]
+    i, j = np.arange(channels)[:, None], np.arange(channels)
+    near = ((j >= i - size // 2) & (j <= i + (size - 1) // 2)).astype(x.dtype)
+    base = k + alpha / size * np.einsum("ij,nj...->ni...", near, x * x)
+
+    def formula(g: Array) -> Array:
+        shared = np.einsum("ij,ni...->nj...", near, g * x * base ** (-beta - 1))
+        return np.asarray(g * base**-beta - 2 * alpha * beta / size * x * shared)
+
+    return result(x * base**-beta, (input, formula))

@@ -1,8 +1,26 @@
 """Layers, losses and initializers in ordinary Values."""
 
-from staticgrad.nn import functional, init
-from staticgrad.nn.layers import Embedding, Linear, Module, Sequential
-from staticgrad.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, RMSNorm
+from staticgrad.nn import (
+    functional,
+    init,
+)
+from staticgrad.nn.attention import (
+    MultiheadAttention,
+)
+from staticgrad.nn.layers import (
+    Embedding,
+    Linear,
+    Module,
+    Sequential,
+)
+from staticgrad.nn.normalization import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    LayerNorm,
+    RMSNorm,
+)
 
 __all__ = [
     "BatchNorm1d",
@@ -13,6 +31,7 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "Module",
+    "MultiheadAttention",
     "RMSNorm",
     "Sequential",
     "functional",

@@ -10,7 +10,7 @@ from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import transposed
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.shape import flatten
+from staticgrad.tensor.shape import cat, flatten, stack
 from staticgrad.types import DType
 
 
@@ -103,3 +103,27 @@ def _causal(scores: Value) -> Value:
         ops.range_(0, ops.reshape(ops.shape(scores, start=axis, end=axis + 1), []), 1) for axis in (rank - 2, rank - 1)
     )
     return ops.greater_or_equal(ops.unsqueeze(rows, [1]), columns)
+
+
+@function
+def rotary_embedding(x: Value, cos: Value, sin: Value, interleaved: bool = False) -> Value:
+    """Pairs of features of `x` (..., L, D) turned by the angles whose cosines and sines come (Su et al. 2021).
+
+    `(a, b)` becomes `(a cos - b sin, a sin + b cos)`. cos and sin (..., L, R / 2) broadcast; the first R features are
+    turned and the others kept. Feature i is paired with i + R / 2, or with `interleaved` 2 i with 2 i + 1. These are
+    the semantics of ONNX's RotaryEmbedding, whose (N, L, R / 2) are (N, 1, L, R / 2) here for (N, heads, L, D).
+    """
+    half, width = cos.type.shape[-1:], x.type.shape[-1:]
+    if not half or not width or not isinstance(half[0], int) or (isinstance(width[0], int) and 2 * half[0] > width[0]):
+        raise ShapeError(
+            f"rotary_embedding takes cosines (..., R / 2) with a known R of at most the features, x: {x.type} and cos: "
+            f"{cos.type} came ({source_line()})"
+        )
+    size = half[0]
+    if interleaved:
+        a, b = x[..., : 2 * size : 2], x[..., 1 : 2 * size : 2]
+    else:
+        a, b = x[..., :size], x[..., size : 2 * size]
+    first, second = a * cos - b * sin, a * sin + b * cos
+    turned = flatten(stack([first, second], -1), -2) if interleaved else cat([first, second], -1)
+    return turned if width[0] == 2 * size else cat([turned, x[..., 2 * size :]], -1)

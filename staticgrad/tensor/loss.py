@@ -25,6 +25,16 @@ def reduced(loss: Value, reduction: str) -> Value:
     raise DeclarationError(f"reduction={shown(reduction)} is not one of 'mean', 'sum', 'none' ({source_line()})")
 
 
+def refuse_deprecated(size_average: object, reduce: object) -> None:
+    """PyTorch's former ways to say what `reduction` says are refused."""
+    for name, given in (("size_average", size_average), ("reduce", reduce)):
+        if given is not None:
+            raise DeclarationError(
+                f"{name}={shown(given)} is deprecated in PyTorch and not supported; pass reduction='mean', 'sum' or "
+                f"'none' ({source_line()})"
+            )
+
+
 def _agree(shape: Shape, other: Shape) -> bool:
     """Whether two shapes are equal as far as their sizes are known."""
     return len(shape) == len(other) and all(
@@ -32,7 +42,7 @@ def _agree(shape: Shape, other: Shape) -> bool:
     )
 
 
-def _same_shape(input: Value, target: Value, name: str) -> None:
+def same_shape(input: Value, target: Value, name: str) -> None:
     if not _agree(input.type.shape, target.type.shape):
         raise ShapeError(
             f"{name} compares tensors of one shape, input: {input.type} and target: {target.type} came; reshape or "
@@ -40,19 +50,87 @@ def _same_shape(input: Value, target: Value, name: str) -> None:
         )
 
 
+def _weighted(loss: Value, weight: Value | None, reduction: str, name: str) -> Value:
+    """A loss whose mean, with weights, is that of the weights."""
+    if weight is None:
+        return reduced(loss, reduction)
+    same_shape(loss, weight, name)
+    if reduction == "mean":
+        return reductions.sum(loss * weight) / reductions.sum(weight)
+    return reduced(loss * weight, reduction)
+
+
 @function
-def mse_loss(input: Value, target: Value, reduction: str = "mean") -> Value:
-    """The squared differences, averaged (or summed, or as they are)."""
-    _same_shape(input, target, "mse_loss")
+def mse_loss(
+    input: Value,
+    target: Value,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    weight: Value | None = None,
+) -> Value:
+    """The squared differences, averaged (or summed, or as they are); with `weight` the mean is that of the weights."""
+    refuse_deprecated(size_average, reduce)
+    same_shape(input, target, "mse_loss")
     difference = input - target
-    return reduced(difference * difference, reduction)
+    return _weighted(difference * difference, weight, reduction, "mse_loss")
 
 
 @function
-def l1_loss(input: Value, target: Value, reduction: str = "mean") -> Value:
-    """The absolute differences, averaged (or summed, or as they are)."""
-    _same_shape(input, target, "l1_loss")
-    return reduced(ops.abs(input - target), reduction)
+def l1_loss(
+    input: Value,
+    target: Value,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    weight: Value | None = None,
+) -> Value:
+    """The absolute differences, averaged (or summed, or as they are); with `weight` the mean is that of the weights."""
+    refuse_deprecated(size_average, reduce)
+    same_shape(input, target, "l1_loss")
+    return _weighted(ops.abs(input - target), weight, reduction, "l1_loss")
+
+
+@function
+def smooth_l1_loss(
+    input: Value,
+    target: Value,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Value:
+    """`d ** 2 / (2 beta)` for the distance `d = |input - target|` below beta, else `d - beta / 2`."""
+    refuse_deprecated(size_average, reduce)
+    if beta < 0:
+        raise DeclarationError(f"smooth_l1_loss takes a beta of 0 or more, {shown(beta)} came ({source_line()})")
+    same_shape(input, target, "smooth_l1_loss")
+    if beta == 0:
+        return reduced(ops.abs(input - target), reduction)
+    return reduced(_rounded(input - target, float(beta)) / float(beta), reduction)
+
+
+@function
+def huber_loss(
+    input: Value, target: Value, reduction: str = "mean", delta: float = 1.0, weight: Value | None = None
+) -> Value:
+    """`d ** 2 / 2` for the distance `d = |input - target|` below delta, else `delta * (d - delta / 2)` (Huber 1964)."""
+    if delta <= 0:
+        raise DeclarationError(f"huber_loss takes a delta above 0, {shown(delta)} came ({source_line()})")
+    same_shape(input, target, "huber_loss")
+    loss = _rounded(input - target, float(delta))
+    if weight is not None:
+        same_shape(input, weight, "huber_loss")
+        loss = loss * weight
+    return reduced(loss, reduction)
+
+
+def _rounded(difference: Value, delta: float) -> Value:
+    distance = ops.abs(difference)
+    near = ops.less(distance, delta)
+    # The square of a large difference would be infinite where it is not taken and spoil the derivative.
+    small = ops.where(near, difference, 0)
+    return ops.where(near, 0.5 * (small * small), delta * (distance - 0.5 * delta))
 
 
 @function
@@ -60,7 +138,9 @@ def cross_entropy(
     input: Value,
     target: Value,
     weight: Value | None = None,
+    size_average: None = None,
     ignore_index: int = -100,
+    reduce: None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Value:
@@ -70,13 +150,14 @@ def cross_entropy(
     (floating, shape of `input`). The mean is over the weights of the targets that are not `ignore_index`, and NaN where
     there are none, as in PyTorch. A negative index that is not `ignore_index` makes the loss and its gradient NaN.
     """
+    refuse_deprecated(size_average, reduce)
     rank = len(input.type.shape)
     if rank == 0:
         raise ShapeError(f"cross_entropy needs a class dimension, input: {input.type} came ({source_line()})")
     axis = 1 if rank > 1 else 0
     log_probability = ops.log_softmax(input, axis=axis)
     if target.type.dtype.is_float:
-        _same_shape(input, target, "cross_entropy with probabilities")
+        same_shape(input, target, "cross_entropy with probabilities")
         classes = ratio_of_sizes(input, reductions.sum(input, axis))
         if label_smoothing:
             target = target * (1 - label_smoothing) + label_smoothing / classes
@@ -89,9 +170,18 @@ def cross_entropy(
 
 @function
 def nll_loss(
-    input: Value, target: Value, weight: Value | None = None, ignore_index: int = -100, reduction: str = "mean"
+    input: Value,
+    target: Value,
+    weight: Value | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
 ) -> Value:
     """The negative log-likelihood of class indices, where `input` holds log-probabilities over dimension 1."""
+    refuse_deprecated(size_average, reduce)
+    if not input.type.shape:
+        raise ShapeError(f"nll_loss needs a class dimension, input: {input.type} came ({source_line()})")
     axis = 1 if len(input.type.shape) > 1 else 0
     return _class_loss(input, target, weight, ignore_index, reduction, 0.0, axis)
 
@@ -146,6 +236,8 @@ def binary_cross_entropy_with_logits(
     input: Value,
     target: Value,
     weight: Value | None = None,
+    size_average: None = None,
+    reduce: None = None,
     reduction: str = "mean",
     pos_weight: Value | None = None,
 ) -> Value:
@@ -153,7 +245,8 @@ def binary_cross_entropy_with_logits(
 
     `(1 - t) x + softplus(-x)` for each element; `pos_weight` multiplies the part of the positive targets.
     """
-    _same_shape(input, target, "binary_cross_entropy_with_logits")
+    refuse_deprecated(size_average, reduce)
+    same_shape(input, target, "binary_cross_entropy_with_logits")
     if not target.type.dtype.is_float:
         raise DTypeError(f"targets are probabilities, target: {target.type} came; cast with .float() ({source_line()})")
     tail = log_one_plus_exp(ops.neg(input))

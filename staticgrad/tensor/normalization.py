@@ -14,6 +14,7 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Leaf, Value, source_line
 from staticgrad.ops.kinds import in_training, is_half, ratio_of_sizes, reshape_like, with_derivative, without_derivative
+from staticgrad.tensor.arithmetic import pow
 from staticgrad.tensor.creation import ones, ones_like, zeros_like
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.shape import unflatten, whole_numbers
@@ -332,3 +333,28 @@ def group_norm(
     return _in_type_of(
         input, _scaled(grouped, *(None if p is None else along_channels(p, rank) for p in (weight, bias)))
     )
+
+
+@function
+def local_response_norm(input: Value, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Value:
+    """`x / (k + alpha * mean(x ** 2)) ** beta` with the mean over `size` neighbouring channels of (N, C, L, ...).
+
+    Channels beyond the ends count as 0 (Krizhevsky, Sutskever and Hinton 2012).
+    """
+    (count,) = whole_numbers([size], "the size of local_response_norm", 1)
+    rank = len(input.type.shape)
+    if rank < 3 or not input.type.dtype.is_float:
+        raise ShapeError(
+            f"local_response_norm takes a floating input (N, C, L, ...), input: {input.type} came ({source_line()})"
+        )
+    before, after = count // 2, (count - 1) // 2
+    padded = ops.pad(input * input, [0, before, *[0] * (rank - 1), after, *[0] * (rank - 2)])
+    total: Value | None = None
+    for start in range(count):
+        end = start - count + 1
+        part = padded[:, start : end or None]
+        total = part if total is None else total + part
+    assert total is not None
+    # The sizes add up to those of the input, which names cannot tell.
+    mean = reshape_like(total, input) * (alpha / count)
+    return input / pow(mean + k, beta)

@@ -46,4 +46,13 @@ ROWS: list[Row] = [
         {"enable_gqa": True},
     ),
     Row("scaled_dot_product_attention", (draw(3, 4), draw(5, 4), draw(2, 5, 2, seed=2)), in_torch=False),
+    Row("local_response_norm", (IMAGE, 3), {"alpha": 0.5}),
+    Row("local_response_norm", (IMAGE, 2), {"alpha": 0.5, "beta": 0.6, "k": 0.7}),
+    Row("local_response_norm", (draw(2, 3, 2), 5), {"alpha": 0.5}),
+    Row("local_response_norm", (draw(2, 3, 2), 1), {"alpha": 0.5}),
+    *(
+        Row("rotary_embedding", (draw(2, 3, 6), *angles), {"interleaved": interleaved}, in_torch=False)
+        for angles in ((draw(3, 3), draw(3, 3, seed=1)), (draw(2, 3, 2), draw(2, 3, 2, seed=1)))
+        for interleaved in (False, True)
+    ),
 ]

@@ -1,0 +1,85 @@
+"""Attention with its projections."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from staticgrad.declare import parameter
+from staticgrad.errors import DeclarationError
+from staticgrad.graph import Value, source_line
+from staticgrad.nn import functional, init
+from staticgrad.nn.layers import Module
+from staticgrad.ops.registry import element_type
+
+
+class MultiheadAttention(Module):
+    """Attention of several heads, batch first: (N, L, embed_dim) -> (N, L, embed_dim) (Vaswani et al. 2017).
+
+    The parameters `<name>/in_proj_weight` (3 embed_dim, embed_dim), `<name>/in_proj_bias`, `<name>/out_proj/weight` and
+    `<name>/out_proj/bias` are laid out and start as PyTorch's; it gives the result only, not the weights of the keys.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        bias: bool = True,
+        *,
+        name: str = "attention",
+        dtype: object = "float32",
+        seed: int = 0,
+    ) -> None:
+        sizes = (embed_dim, num_heads)
+        if not all(isinstance(s, int) and s > 0 for s in sizes) or embed_dim % num_heads:
+            raise DeclarationError(
+                f"embed_dim and num_heads must be positive ints of which the second divides the first, {embed_dim!r} "
+                f"and {num_heads!r} came ({source_line()})"
+            )
+        self.embed_dim = embed_dim
+        self.num_heads = num_heads
+        bound, inner = math.sqrt(6 / (4 * embed_dim)), 1 / math.sqrt(embed_dim)
+        shape = (3 * embed_dim, embed_dim)
+        self.in_proj_weight = parameter(f"{name}/in_proj_weight", init.uniform(shape, -bound, bound, dtype, seed))
+        zeros = np.zeros(3 * embed_dim, element_type(dtype).numpy)
+        self.in_proj_bias = parameter(f"{name}/in_proj_bias", zeros) if bias else None
+        self.out_proj_weight = parameter(
+            f"{name}/out_proj/weight", init.uniform((embed_dim, embed_dim), -inner, inner, dtype, seed)
+        )
+        self.out_proj_bias = parameter(f"{name}/out_proj/bias", zeros[:embed_dim]) if bias else None
+
+    def __call__(
+        self,
+        x: Value,
+        key: Value | None = None,
+        value: Value | None = None,
+        attn_mask: Value | None = None,
+        is_causal: bool = False,
+    ) -> Value:
+        return self.forward(x, key, value, attn_mask, is_causal)
+
+    def forward(
+        self,
+        x: Value,
+        key: Value | None = None,
+        value: Value | None = None,
+        attn_mask: Value | None = None,
+        is_causal: bool = False,
+    ) -> Value:
+        """The attention of `x` to `key` (`x` if not given) and `value` (`key` if not given).
+
+        `attn_mask` is that of `functional.scaled_dot_product_attention`: True where a key takes part.
+        """
+        if key is None and value is None:
+            joint = functional.linear(x, self.in_proj_weight, self.in_proj_bias)
+            parts = joint.split(self.embed_dim, -1)
+        else:
+            key = x if key is None else key
+            operands = (x, key, key if value is None else value)
+            weights = self.in_proj_weight.split(self.embed_dim, 0)
+            biases = [None] * 3 if self.in_proj_bias is None else self.in_proj_bias.split(self.embed_dim, 0)
+            parts = tuple(functional.linear(*group) for group in zip(operands, weights, biases, strict=True))
+        q, k, v = (part.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2) for part in parts)
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask, is_causal=is_causal)
+        return functional.linear(y.transpose(-3, -2).flatten(-2), self.out_proj_weight, self.out_proj_bias)
