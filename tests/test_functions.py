@@ -159,7 +159,7 @@ def test_few_functions_are_refused_with_dynamic_sizes() -> None:
     # Sizes that are written out, or names that are taken to be different.
     assert refused == {
         *("affine_grid", "broadcast_to", "chunk", "gather", "grid_sample", "interpolate", "scatter_add", "split"),
-        "unbind",
+        *("unbind", "unfold"),
     }
 
 

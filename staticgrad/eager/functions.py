@@ -152,6 +152,10 @@ from staticgrad.eager.loss import (
 from staticgrad.eager.padding import (
     pad,
 )
+from staticgrad.eager.patches import (
+    fold,
+    unfold,
+)
 from staticgrad.eager.reduce import (
     all,
     amax,
@@ -215,7 +219,7 @@ __all__ = [
     "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "bool", "broadcast_to", "cat", "ceil", "celu",
     "chunk", "clamp", "clone", "contiguous", "cos", "cosh", "cross_entropy", "cumprod", "cumsum", "detach", "div",
     "dot", "double", "elu", "embedding", "eq", "erf", "exp", "exp2", "expand", "expand_as", "expm1", "flatten", "flip",
-    "float", "floor", "floor_divide", "fmod", "full_like", "gather", "ge", "gelu", "grid_sample", "gt", "half",
+    "float", "floor", "floor_divide", "fmod", "fold", "full_like", "gather", "ge", "gelu", "grid_sample", "gt", "half",
     "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "index_select", "int", "interpolate",
     "isfinite", "isinf", "isnan", "kl_div", "l1_loss", "layer_norm", "le", "leaky_relu", "lerp", "linear", "log",
     "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor", "logsigmoid",
@@ -225,6 +229,6 @@ __all__ = [
     "reshape", "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "smooth_l1_loss",
     "softmax", "softmin", "softplus", "softshrink", "softsign", "split", "sqrt", "square", "squeeze", "stack", "std",
     "sub", "sum", "t", "tan", "tanh", "to", "transpose", "tril", "triu", "trunc", "type", "unbind", "unflatten",
-    "unsqueeze", "var", "view", "where", "zeros_like",
+    "unfold", "unsqueeze", "var", "view", "where", "zeros_like",
 ]
 # fmt: on

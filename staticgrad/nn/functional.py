@@ -31,6 +31,10 @@ from staticgrad.tensor.loss import (
     nll_loss,
 )
 from staticgrad.tensor.padding import pad
+from staticgrad.tensor.patches import (
+    fold,
+    unfold,
+)
 from staticgrad.tensor.pixels import pixel_shuffle, pixel_unshuffle
 from staticgrad.tensor.reduction import log_softmax, softmax, softmin
 from staticgrad.tensor.resampling import interpolate
@@ -46,6 +50,7 @@ __all__ = [
     "cross_entropy",
     "elu",
     "embedding",
+    "fold",
     "gelu",
     "grid_sample",
     "hardshrink",
@@ -76,4 +81,5 @@ __all__ = [
     "softshrink",
     "softsign",
     "tanh",
+    "unfold",
 ]

@@ -1,6 +1,6 @@
 """One row for every case of every PyTorch-named function, in one module a family."""
 
-from function_rows import elementary, padding, resampling, sampling
+from function_rows import elementary, padding, patches, resampling, sampling
 from function_rows.row import Row
 
-ROWS: list[Row] = [*elementary.ROWS, *padding.ROWS, *resampling.ROWS, *sampling.ROWS]
+ROWS: list[Row] = [*elementary.ROWS, *padding.ROWS, *patches.ROWS, *resampling.ROWS, *sampling.ROWS]

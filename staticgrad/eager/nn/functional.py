@@ -45,6 +45,10 @@ from staticgrad.eager.loss import (
 from staticgrad.eager.padding import (
     pad,
 )
+from staticgrad.eager.patches import (
+    fold,
+    unfold,
+)
 from staticgrad.eager.reduce import (
     log_softmax,
     softmax,
@@ -63,9 +67,9 @@ from staticgrad.eager.sampling import (
 # fmt: off
 __all__ = [
     "affine_grid", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cross_entropy", "elu",
-    "embedding", "gelu", "grid_sample", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss",
+    "embedding", "fold", "gelu", "grid_sample", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss",
     "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish",
     "mse_loss", "nll_loss", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle", "relu", "relu6", "selu", "sigmoid",
-    "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
+    "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "unfold",
 ]
 # fmt: on
