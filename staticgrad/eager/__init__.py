@@ -159,6 +159,11 @@ from staticgrad.eager.reduce import (
     sum,
     var,
 )
+from staticgrad.eager.resampling import (
+    channel_shuffle,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from staticgrad.eager.shape import (
     broadcast_to,
     cat,
@@ -193,16 +198,17 @@ from staticgrad.eager.tensor import (
 __all__ = [
     "EagerError", "Tensor", "abs", "acos", "acosh", "add", "addmm", "all", "amax", "amin", "any", "arange", "argmax",
     "argmin", "asin", "asinh", "atan", "atanh", "baddbmm", "bfloat16", "bitwise_and", "bitwise_not", "bitwise_or",
-    "bitwise_xor", "bmm", "broadcast_to", "cat", "ceil", "celu", "chunk", "clamp", "clone", "cos", "cosh", "cumprod",
-    "cumsum", "detach", "div", "dot", "enable_grad", "eq", "erf", "exp", "exp2", "expm1", "eye", "flatten", "flip",
-    "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy", "full", "full_like", "functions",
-    "gather", "ge", "gt", "index_select", "int8", "int16", "int32", "int64", "is_grad_enabled", "isfinite", "isinf",
-    "isnan", "le", "lerp", "linspace", "log", "log1p", "log2", "log10", "log_softmax", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logsumexp", "lt", "manual_seed", "masked_fill", "matmul", "max", "maximum", "mean",
-    "min", "minimum", "mm", "movedim", "mul", "mv", "ne", "neg", "nn", "no_grad", "norm", "ones", "ones_like", "optim",
-    "outer", "permute", "pow", "prod", "rand", "randint", "randn", "reciprocal", "relu", "remainder", "reshape",
-    "round", "rsqrt", "scatter_add", "selu", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square",
-    "squeeze", "stack", "std", "sub", "sum", "t", "tan", "tanh", "tensor", "transpose", "tril", "triu", "trunc",
-    "uint8", "unbind", "unflatten", "unsqueeze", "var", "where", "zeros", "zeros_like",
+    "bitwise_xor", "bmm", "broadcast_to", "cat", "ceil", "celu", "channel_shuffle", "chunk", "clamp", "clone", "cos",
+    "cosh", "cumprod", "cumsum", "detach", "div", "dot", "enable_grad", "eq", "erf", "exp", "exp2", "expm1", "eye",
+    "flatten", "flip", "float16", "float32", "float64", "floor", "floor_divide", "fmod", "from_numpy", "full",
+    "full_like", "functions", "gather", "ge", "gt", "index_select", "int8", "int16", "int32", "int64",
+    "is_grad_enabled", "isfinite", "isinf", "isnan", "le", "lerp", "linspace", "log", "log1p", "log2", "log10",
+    "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "lt", "manual_seed",
+    "masked_fill", "matmul", "max", "maximum", "mean", "min", "minimum", "mm", "movedim", "mul", "mv", "ne", "neg",
+    "nn", "no_grad", "norm", "ones", "ones_like", "optim", "outer", "permute", "pixel_shuffle", "pixel_unshuffle",
+    "pow", "prod", "rand", "randint", "randn", "reciprocal", "relu", "remainder", "reshape", "round", "rsqrt",
+    "scatter_add", "selu", "sigmoid", "sign", "sin", "sinh", "softmax", "split", "sqrt", "square", "squeeze", "stack",
+    "std", "sub", "sum", "t", "tan", "tanh", "tensor", "transpose", "tril", "triu", "trunc", "uint8", "unbind",
+    "unflatten", "unsqueeze", "var", "where", "zeros", "zeros_like",
 ]
 # fmt: on

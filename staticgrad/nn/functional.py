@@ -35,7 +35,7 @@ from staticgrad.tensor.patches import (
     fold,
     unfold,
 )
-from staticgrad.tensor.pixels import pixel_shuffle, pixel_unshuffle
+from staticgrad.tensor.pixels import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from staticgrad.tensor.reduction import log_softmax, softmax, softmin
 from staticgrad.tensor.resampling import interpolate
 from staticgrad.tensor.sampling import (
@@ -47,6 +47,7 @@ __all__ = [
     "affine_grid",
     "binary_cross_entropy_with_logits",
     "celu",
+    "channel_shuffle",
     "cross_entropy",
     "elu",
     "embedding",

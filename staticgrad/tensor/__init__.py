@@ -94,6 +94,7 @@ from staticgrad.tensor.linear import (
     mv,
     outer,
 )
+from staticgrad.tensor.pixels import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from staticgrad.tensor.reduction import (
     all,
     amax,
@@ -158,6 +159,7 @@ __all__ = [
     "cat",
     "ceil",
     "celu",
+    "channel_shuffle",
     "chunk",
     "clamp",
     "cos",
@@ -218,6 +220,8 @@ __all__ = [
     "ones_like",
     "outer",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "pow",
     "reciprocal",
     "relu",

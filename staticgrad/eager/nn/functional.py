@@ -55,6 +55,7 @@ from staticgrad.eager.reduce import (
     softmin,
 )
 from staticgrad.eager.resampling import (
+    channel_shuffle,
     interpolate,
     pixel_shuffle,
     pixel_unshuffle,
@@ -66,10 +67,11 @@ from staticgrad.eager.sampling import (
 
 # fmt: off
 __all__ = [
-    "affine_grid", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "cross_entropy", "elu",
-    "embedding", "fold", "gelu", "grid_sample", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "huber_loss",
-    "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish",
-    "mse_loss", "nll_loss", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle", "relu", "relu6", "selu", "sigmoid",
-    "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "unfold",
+    "affine_grid", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "channel_shuffle",
+    "cross_entropy", "elu", "embedding", "fold", "gelu", "grid_sample", "hardshrink", "hardsigmoid", "hardswish",
+    "hardtanh", "huber_loss", "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax",
+    "logsigmoid", "mish", "mse_loss", "nll_loss", "one_hot", "pad", "pixel_shuffle", "pixel_unshuffle", "relu", "relu6",
+    "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
+    "unfold",
 ]
 # fmt: on
