@@ -172,6 +172,7 @@ def test_few_functions_are_refused_with_dynamic_sizes() -> None:
         "split",
         "swiglu",
         "unbind",
+        "unfold",
     }
     # Kernels and groups of named sizes, and cells that are counted.
     convolved = {"conv1d", "conv2d", "conv_transpose2d"}

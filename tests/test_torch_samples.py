@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_methods_invocations import op_db
 
-OURS = {"__getitem__": "getitem", "true_divide": "div"}
+OURS = {"__getitem__": "getitem", "true_divide": "div", "unfold": "unfold_dimension"}
 """Where PyTorch's samples go by another name than our function."""
 
 MEANINGLESS = {"device", "requires_grad", "layout", "memory_format", "pin_memory"}

@@ -227,6 +227,11 @@ from staticgrad.eager.reduce import (
     sum,
     var,
 )
+from staticgrad.eager.resampling import (
+    channel_shuffle,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from staticgrad.eager.scatter import (
     index_add,
     index_copy,
@@ -338,6 +343,7 @@ __all__ = [
     "cdist",
     "ceil",
     "celu",
+    "channel_shuffle",
     "chunk",
     "clamp",
     "clamp_max",
@@ -458,6 +464,8 @@ __all__ = [
     "outer",
     "pairwise_distance",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "positive",
     "pow",
     "prelu",

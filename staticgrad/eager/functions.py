@@ -240,6 +240,10 @@ from staticgrad.eager.order import (
 from staticgrad.eager.padding import (
     pad,
 )
+from staticgrad.eager.patches import (
+    fold,
+    unfold,
+)
 from staticgrad.eager.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -280,6 +284,7 @@ from staticgrad.eager.reduce import (
     var,
 )
 from staticgrad.eager.resampling import (
+    channel_shuffle,
     interpolate,
     pixel_shuffle,
     pixel_unshuffle,
@@ -406,6 +411,7 @@ __all__ = [
     "cdist",
     "ceil",
     "celu",
+    "channel_shuffle",
     "chunk",
     "clamp",
     "clamp_max",
@@ -452,6 +458,7 @@ __all__ = [
     "fmax",
     "fmin",
     "fmod",
+    "fold",
     "frac",
     "full_like",
     "gather",
@@ -630,6 +637,7 @@ __all__ = [
     "type",
     "unbind",
     "unflatten",
+    "unfold",
     "unfold_dimension",
     "unsqueeze",
     "var",

@@ -179,3 +179,12 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     k = len(lead)
     y = permute(reshape(input, (*lead, c, h // r, r, w // r, r)), (*range(k + 1), k + 2, k + 4, k + 1, k + 3))
     return reshape(y, (*lead, c * r * r, h // r, w // r))
+
+
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """[N, C, ...] with its channels dealt out: the first of every group, then the second of every group, and so on."""
+    if input.ndim < 3 or groups < 1 or input.shape[1] % groups:
+        raise EagerError(f"channel_shuffle of {list(input.shape)}: expected a multiple of {groups} channels in dim 1")
+    n, c, *rest = input.shape
+    y = permute(reshape(input, (n, groups, c // groups, *rest)), (0, 2, 1, *range(3, input.ndim + 1)))
+    return reshape(y, (n, c, *rest))

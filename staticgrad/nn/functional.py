@@ -93,7 +93,12 @@ from staticgrad.tensor.normalization import (
 from staticgrad.tensor.padding import (
     pad,
 )
+from staticgrad.tensor.patches import (
+    fold,
+    unfold,
+)
 from staticgrad.tensor.pixels import (
+    channel_shuffle,
     pixel_shuffle,
     pixel_unshuffle,
 )
@@ -143,6 +148,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -155,6 +161,7 @@ __all__ = [
     "elu",
     "embedding",
     "embedding_bag",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -218,4 +225,5 @@ __all__ = [
     "threshold",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
+    "unfold",
 ]

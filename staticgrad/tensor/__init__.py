@@ -171,6 +171,11 @@ from staticgrad.tensor.ordering import (
     sort,
     topk,
 )
+from staticgrad.tensor.pixels import (
+    channel_shuffle,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
 from staticgrad.tensor.pooling import (
     avg_pool1d,
     max_pool1d,
@@ -291,6 +296,7 @@ __all__ = [
     "cdist",
     "ceil",
     "celu",
+    "channel_shuffle",
     "chunk",
     "clamp",
     "clamp_max",
@@ -396,6 +402,8 @@ __all__ = [
     "outer",
     "pairwise_distance",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "positive",
     "pow",
     "prelu",

@@ -49,3 +49,14 @@ def _check_divisible(x: Value, axis: int, divisor: int, name: str) -> None:
         raise ShapeError(
             f"{name} needs dimension {axis} to be a multiple of {divisor}, {x.type} came ({source_line()})"
         )
+
+
+@function
+def channel_shuffle(input: Value, groups: int) -> Value:
+    """`[N, C, ...]` with its channels dealt out: the first of every group, then the second ... (Zhang et al. 2017)."""
+    g, rank = _factor(input, groups, "channel_shuffle", "groups")
+    _check_divisible(input, 1, g, "channel_shuffle")
+    behind: list[int | Part] = [Part(i) for i in range(2, rank)]
+    x = laid_out(input, [Part(0), g, Part(1, over=g), *behind])
+    x = ops.transpose(x, perm=(0, 2, 1, *range(3, rank + 1)))
+    return laid_out(x, [Part(0), Part(1, times=g), *[Part(i + 1) for i in range(2, rank)]])

@@ -9,6 +9,7 @@ from function_rows import (
     losses,
     normalization,
     padding,
+    patches,
     resampling,
     sampling,
 )
@@ -23,6 +24,7 @@ ROWS: list[Row] = [
     *losses.ROWS,
     *normalization.ROWS,
     *padding.ROWS,
+    *patches.ROWS,
     *resampling.ROWS,
     *sampling.ROWS,
 ]

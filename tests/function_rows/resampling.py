@@ -42,6 +42,8 @@ ROWS: list[Row] = [
     *resampled(LONG, "nearest", {"size": (3, 70)}),
     *resampled(LONG, "bilinear", {"size": (2, 90)}),
     *resampled(LONG, "area", {"size": (1, 9)}),
+    Row("channel_shuffle", (draw(2, 6, 2), 3)),
+    Row("channel_shuffle", (draw(1, 4, 1, 2), 2)),
     Row("pixel_shuffle", (draw(2, 8, 2, 3), 2)),
     Row("pixel_shuffle", (draw(9, 1, 2), 3)),
     Row("pixel_unshuffle", (draw(2, 1, 4, 6), 2)),

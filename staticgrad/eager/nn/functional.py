@@ -93,6 +93,10 @@ from staticgrad.eager.normalization import (
 from staticgrad.eager.padding import (
     pad,
 )
+from staticgrad.eager.patches import (
+    fold,
+    unfold,
+)
 from staticgrad.eager.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -116,6 +120,7 @@ from staticgrad.eager.reduce import (
     softmin,
 )
 from staticgrad.eager.resampling import (
+    channel_shuffle,
     interpolate,
     pixel_shuffle,
     pixel_unshuffle,
@@ -141,6 +146,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -153,6 +159,7 @@ __all__ = [
     "elu",
     "embedding",
     "embedding_bag",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -216,4 +223,5 @@ __all__ = [
     "threshold",
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
+    "unfold",
 ]
