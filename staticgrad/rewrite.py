@@ -147,7 +147,8 @@ class Rebuild:
         attributes: tuple[Any, ...] = tuple(node.attributes.values())
         if name == "ConstantOfShape":
             attributes = tuple((a.dtype, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a for a in attributes)
-        return (name, *map(id, node.inputs), attributes)
+        # Optional outputs that one of two nodes lacks are no outputs of both.
+        return (name, len(node.outputs), *map(id, node.inputs), attributes)
 
     def _folded(self, node: Node) -> Value | None:
         """The literal that a node of literals, or a small integer tensor of known content, amounts to."""

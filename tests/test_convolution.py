@@ -153,6 +153,14 @@ def test_the_forward_pool_has_no_indices() -> None:
     assert [len(n.outputs) for n in pools] == [1]
 
 
+def test_a_pool_with_and_one_without_indices_stay_two() -> None:
+    x = sg.input("x", (1, 1, 3, 6))
+    values, (maxima, indices) = F.max_pool2d(x, 3, 1), F.max_pool2d(x, 3, 1, return_indices=True)
+    found = sg.function([values, maxima, indices, sg.grad(values.sum(), x)])(np.zeros((1, 1, 3, 6), np.float32))
+    assert [y.shape for y in found] == [(1, 1, 1, 4)] * 3 + [(1, 1, 3, 6)]
+    assert found[3][0, 0].tolist() == [[1, 1, 1, 1, 0, 0]] + [[0] * 6] * 2
+
+
 @pytest.mark.parametrize(
     ("build", "opset"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,67 @@ def test_embedding() -> None:
     rows, gradient = sg.function([layer(i), sg.grad(layer(i).sum(), table)])(np.array([3, 0, 3]))
     np.testing.assert_array_equal(rows, table.node.initial[[3, 0, 3]])  # type: ignore[attr-defined]
     assert gradient.sum(-1).tolist() == [0, 0, 0, 4, 0]
+
+
+CONVOLUTIONS = [
+    ("Conv1d", (4, 6, 3), {"stride": 2, "padding": 1, "groups": 2}, (2, 4, 7)),
+    ("Conv2d", (4, 6, (3, 2)), {"padding": "same", "dilation": 2}, (2, 4, 5, 6)),
+    ("Conv3d", (2, 3, 2), {"bias": False}, (2, 2, 3, 4, 3)),
+    ("ConvTranspose2d", (4, 6, 3), {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2}, (2, 4, 3, 2)),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "keywords", "shape"), CONVOLUTIONS)
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_convolutions_are_pytorchs(name: str, arguments: tuple[Any, ...], keywords: dict[str, Any], shape: Any) -> None:
+    torch = pytest.importorskip("torch")
+    ours = getattr(sg.nn, name)(*arguments, **keywords, name="c")
+    theirs = getattr(torch.nn, name)(*arguments, **keywords)
+    assert [p.name for p in ours.parameters()] == [f"c/{n}" for n, _ in theirs.named_parameters()]
+    x = np.random.default_rng(0).standard_normal(shape).astype("float32")
+    for mine, (_, other) in zip(ours.parameters(), theirs.named_parameters(), strict=True):
+        initial = mine.node.initial
+        # Both are uniform within the same bound of 0.
+        assert initial.shape == tuple(other.shape)
+        bound = 1 / np.sqrt(np.prod(theirs.weight.shape[1:]))
+        assert np.abs(initial).max() <= bound and float(other.detach().abs().max()) <= bound
+        assert np.abs(initial).max() > bound / 2
+        with torch.no_grad():
+            other.copy_(torch.tensor(initial))
+    found = sg.function(ours(sg.input("x", ("N", *shape[1:]))))(x)
+    np.testing.assert_allclose(found, theirs(torch.tensor(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_over_images_learns() -> None:
+    net = sg.nn.Sequential(
+        sg.nn.Conv2d(1, 4, 3, padding=1, name="c1"),
+        sg.relu,
+        sg.nn.MaxPool2d(2),
+        sg.nn.Conv2d(4, 4, 3, padding="same", groups=2, name="c2"),
+        sg.nn.AvgPool2d(2, 1),
+        sg.nn.ConvTranspose2d(4, 2, 2, name="t"),
+        sg.nn.Flatten(),
+        sg.nn.Linear(2 * 4 * 4, 2, name="l"),
+    )
+    x, y = sg.input("x", ("N", 1, 8, 8)), sg.input("y", ("N",), "int64")
+    assert net(x).shape == ("N", 2)
+    trainer = sg.Trainer(sg.train_step(sg.nn.functional.cross_entropy(net(x), y), sg.optim.adam(1e-2)))
+    images = np.random.default_rng(0).standard_normal((32, 1, 8, 8)).astype("float32")
+    batch = {"x": images, "y": (images[:, 0, :4].mean((1, 2)) > 0).astype("int64")}
+    losses = [float(trainer.step(batch)) for _ in range(60)]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_layers_over_images_refuse_what_they_lack() -> None:
+    for build, message in (
+        (lambda: sg.nn.Conv2d(3, 4, 3, groups=2), "must divide the channels"),
+        (lambda: sg.nn.Conv1d(2, 4, 3, padding_mode="reflect"), "takes padding_mode='zeros'"),
+        (lambda: sg.nn.Conv1d(0, 4, 3), "in_channels must be a positive int"),
+        (lambda: sg.nn.ConvTranspose2d(2, 3, (1, 2, 3)), "kernel_size of ConvTranspose2d must be one int or 2"),
+        (lambda: sg.nn.MaxPool2d(2, return_indices=True), "gives no indices"),
+    ):
+        with pytest.raises(sg.StaticgradError, match=message):
+            build()
 
 
 def test_a_model_of_layers() -> None:

@@ -7,6 +7,15 @@ from staticgrad.nn import (
 from staticgrad.nn.attention import (
     MultiheadAttention,
 )
+from staticgrad.nn.convolution import (
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose2d,
+    Flatten,
+    MaxPool2d,
+)
 from staticgrad.nn.layers import (
     Embedding,
     Linear,
@@ -23,13 +32,20 @@ from staticgrad.nn.normalization import (
 )
 
 __all__ = [
+    "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose2d",
     "Embedding",
+    "Flatten",
     "GroupNorm",
     "LayerNorm",
     "Linear",
+    "MaxPool2d",
     "Module",
     "MultiheadAttention",
     "RMSNorm",

@@ -69,7 +69,7 @@ class Linear(Module):
         dtype: object = "float32",
         seed: int = 0,
     ) -> None:
-        _positive(in_features=in_features, out_features=out_features)
+        positive(in_features=in_features, out_features=out_features)
         bound = 1 / math.sqrt(in_features)
         shape = (out_features, in_features)
         self.weight = parameter(f"{name}/weight", init.uniform(shape, -bound, bound, dtype, seed))
@@ -97,7 +97,7 @@ class Embedding(Module):
         dtype: object = "float32",
         seed: int = 0,
     ) -> None:
-        _positive(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        positive(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
         self.padding_idx = padding_idx
         self.weight = parameter(f"{name}/weight", init.normal((num_embeddings, embedding_dim), dtype=dtype, seed=seed))
 
@@ -124,7 +124,8 @@ class Sequential(Module):
         return x
 
 
-def _positive(**sizes: int) -> None:
+def positive(**sizes: int) -> None:
+    """Refuse a size that is not a positive int, by its name."""
     for name, size in sizes.items():
         if not isinstance(size, int) or size < 1:
             raise DeclarationError(f"{name} must be a positive int, {size!r} came ({source_line()})")
