@@ -11,7 +11,7 @@ import staticgrad as sg
 from staticgrad.nn import functional as F
 
 LAYERS, WIDTH, HEADS, CONTEXT = 4, 128, 4, 64
-BATCH, STEPS = 16, 800
+BATCH, STEPS = 16, 700
 
 
 class Attention(sg.nn.Module):
@@ -49,8 +49,8 @@ class GPT(sg.nn.Module):
     """Characters so far -> logits of the next one, at every position."""
 
     def __init__(self, characters: int) -> None:
-        self.characters = sg.parameter("characters", sg.init.normal((characters, WIDTH), std=0.02))
-        self.positions = sg.parameter("positions", sg.init.normal((CONTEXT, WIDTH), std=0.02))
+        self.characters = sg.parameter("characters", sg.init.normal((characters, WIDTH), std=0.2))
+        self.positions = sg.parameter("positions", sg.init.normal((CONTEXT, WIDTH), std=0.2))
         self.blocks = [Block(f"block{i}") for i in range(LAYERS)]
         self.norm = sg.nn.LayerNorm(WIDTH, name="norm")
         self.head = sg.nn.Linear(WIDTH, characters, name="head")
@@ -78,7 +78,7 @@ def main() -> float:
     model = GPT(len(alphabet))
     logits = model(x)
     loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
-    rate = sg.optim.warmup_cosine_decay_schedule(0.0, 4e-3, 50, STEPS, 1e-4)
+    rate = sg.optim.warmup_cosine_decay_schedule(0.0, 3e-3, 50, STEPS, 1e-4)
     optimizer = sg.optim.chain(sg.optim.clip_by_global_norm(1.0), sg.optim.adamw(rate, b2=0.99, weight_decay=0.01))
     start = time.perf_counter()
     step = sg.train_step(loss, optimizer, predictions={"logits": logits})

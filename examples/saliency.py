@@ -73,7 +73,7 @@ def draw(images: np.ndarray, labels: np.ndarray, slope: np.ndarray, path: str) -
         shown = below.imshow(slope[i, 0] / limit, cmap="coolwarm", vmin=-1, vmax=1)
         above.axis("off")
         below.axis("off")
-    figure.colorbar(shown, ax=grid[1], label="gradient / its maximum", shrink=0.9)
+    figure.colorbar(shown, ax=grid[1], label="relative gradient")
     figure.suptitle("Test images, and the gradient of the winning score by their pixels")
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -16,6 +16,13 @@ BARE = ("numpy", "onnxruntime", "flatbuffers", "google", "packaging", "protobuf"
 """What is linked into the bare environment: numpy, onnxruntime and what that needs."""
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how PyTorch's own samples came out, where they were run."""
+    samples = sys.modules.get("test_torch_samples")
+    if samples is not None and samples.outcomes:
+        terminalreporter.write_line(f"PyTorch's {samples.summary()}")
+
+
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Run a script in an environment with numpy and onnxruntime and without staticgrad; gives what it printed."""

@@ -145,3 +145,31 @@ def test_newton(tmp_path: Path) -> None:
         assert after < 100 * before**2
     assert figure_of(r"after as many evaluations, \d+: ([\d.e-]+)", printed) > 1e-4
     assert (tmp_path / "newton.png").read_bytes().startswith(b"\x89PNG")
+
+
+def is_picture(path: Path) -> bool:
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_digits_cnn(tmp_path: Path) -> None:
+    printed = run_python(EXAMPLES / "digits_cnn.py", cwd=tmp_path)
+    assert figure_of(r"in onnxruntime alone: accuracy on the test images ([\d.]+)%", printed) >= 98.5
+    assert is_picture(tmp_path / "digits_cnn_filters.png") and is_picture(tmp_path / "digits_cnn_mistakes.png")
+    operators = {node.op_type for node in onnx.load(tmp_path / "digits_cnn.onnx").graph.node}
+    assert {"Conv", "MaxPool", "BatchNormalization"} <= operators
+
+
+def test_saliency(tmp_path: Path) -> None:
+    printed = run_python(EXAMPLES / "saliency.py", cwd=tmp_path)
+    assert figure_of(r"Accuracy on 397 test images: ([\d.]+)%", printed) > 90
+    assert abs(figure_of(r"changes the score by ([\d.]+) of what", printed) - 1) < 0.02
+    assert is_picture(tmp_path / "saliency.png")
+
+
+def test_char_gpt(tmp_path: Path) -> None:
+    printed = run_python(EXAMPLES / "char_gpt.py", cwd=tmp_path)
+    assert figure_of(r"loss on held-out text: ([\d.]+) nats a character", printed) < 1.9
+    alone, here = re.findall(r"loss ([\d.]+); in the trainer: ([\d.]+)", printed)[0]
+    assert float(alone) == pytest.approx(float(here), abs=1e-3)
+    assert len(printed.partition("it writes:\n")[2]) > 250
+    onnx.checker.check_model(tmp_path / "char_gpt_step.onnx", full_check=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from staticgrad.errors import DeclarationError, DTypeError, shown
-from staticgrad.graph import Value
+from staticgrad.errors import DeclarationError, DTypeError, GradientError, shown
+from staticgrad.graph import Value, source_line
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.kinds import (
     common_dtype,
@@ -234,12 +234,23 @@ def _pulled_back(g, y, x, indices, updates, reduction, scatter, gather):
         return kept, None, arrived if _are_distinct(indices) else _of_the_last(arrived, x, updates, scatter, gather)
     cast = OPERATORS["Cast"]
     if reduction == "mul":
+        _refuse_third_derivative(y)
         factors = scatter(_ones_like(x), updates, "mul")
         return g * factors, None, gather(g * x) * _product_of_others(updates, factors, x, scatter, gather)
     mine = cast(OPERATORS["Equal"](x, y), to=x.type.dtype)
     theirs = cast(OPERATORS["Equal"](updates, gather(y)), to=x.type.dtype)
     share = g / OPERATORS["Max"](scatter(mine, theirs, "add"), 1)
     return mine * share, None, theirs * gather(share)
+
+
+def _refuse_third_derivative(y):
+    """Of three zeros at one position each has the two others for factors, which the second derivative leaves out."""
+    first = y.node.derives_from
+    if first is not None and first.derives_from is not None:
+        raise GradientError(
+            f"a product at positions (reduction='mul'), declared at {y.source}, has a first and a second derivative "
+            f"only; multiply with prod, or sg.stop_gradient it ({source_line()})"
+        )
 
 
 def _are_distinct(indices):
