@@ -103,3 +103,18 @@ def test_every_function_that_is_named_exists() -> None:
         found = sg
         for part in path.split("."):
             found = getattr(found, part)
+
+
+def test_the_explanation_is_shown_as_it_is(tmp_path: Path) -> None:
+    position = next(i for i, (_, code) in enumerate(BLOCKS) if "sg.explain(" in code)
+
+    def without_lines(table: str) -> list[list[str]]:
+        return [re.sub(r"(model|<string>|\w+)(\.py)?:\d+", r"\1:", line).split() for line in table.splitlines()]
+
+    shown = run(BLOCKS[position][1], tmp_path).replace("<string>", "model")
+    assert without_lines(shown) == without_lines(BLOCKS[position + 1][1])
+
+
+def test_every_example_is_listed() -> None:
+    listed = set(re.findall(r"`(\w+\.py)`", README.partition("### Examples")[2].partition("## The house")[0]))
+    assert listed == {path.name for path in (ROOT / "examples").glob("*.py")}
