@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,5 +168,8 @@ def fewer(row: Row) -> list[Row]:
         return x[tuple(slice(0) if d == n else slice(None) for d in x.shape)]
 
     sizes = dict.fromkeys(d for x in arrays(row) for d in x.shape)
-    changes = [lambda x: x.reshape(-1)[0].reshape(()), *(lambda x, n=n: cut(x, n) for n in sizes if n > 0)]
+    changes = [
+        lambda x: np.array(x.reshape(-1)[0]) if x.size else x,
+        *(lambda x, n=n: cut(x, n) for n in sizes if n > 0),
+    ]
     return [replace(row, args=tuple(changed(x, change) for x in row.args)) for change in changes]
