@@ -291,6 +291,17 @@ def test_tensors_without_elements() -> None:
     assert run(lambda x: x.unflatten(1, (3, 1)), x)[0][0].shape == (0, 3, 1)
     assert run(lambda x: x.unflatten(1, (-1, 1)), x)[0][0].shape == (0, 3, 1)
     assert run(lambda x: x[:, ::2], x)[1][0].shape == (0, 3)
+    (value,), (g,) = run(lambda x: x.mean(), x)
+    assert np.isnan(value) and g.shape == (0, 3)
+    assert np.isnan(run(lambda x: x.mean(0), x)[0][0]).all() and run(lambda x: x.mean(1), x)[0][0].shape == (0,)
+    assert [y.shape for y in run(lambda x: x.chunk(3), x)[0]] == [(0, 3)] * 3
+    for shapes in (((2, 3), (0, 3, 4)), ((3,), (0, 3, 4)), ((2, 1, 2, 3), (0, 3, 4)), ((1, 4, 0), (5, 0, 2))):
+        left, right = np.ones(shapes[0]), np.ones(shapes[1])
+        (value,), gradients = run(lambda x, y: x @ y, left, right)
+        assert value.shape == (left @ right).shape and not value.any()
+        assert [g.shape for g in gradients] == list(shapes) and not any(g.any() for g in gradients)
+    # The gradient of a factor that meets no rows.
+    assert run(lambda x, y: x @ y, np.ones((2, 1, 0, 4)), np.ones((5, 4, 2)))[1][1].tolist() == [[[0, 0]] * 4] * 5
 
 
 # - element types -

@@ -103,6 +103,16 @@ def test_class_indices_are_int32_or_int64(dtype: str) -> None:
         assert f(x, t.to("int32")).shape == f(x, np.zeros(3, np.int32)).shape == ()
 
 
+@pytest.mark.parametrize("shape", [(5,), (1,), (), (1, 4)])
+def test_weights_are_one_for_each_class(shape: tuple[int, ...]) -> None:
+    w = sg.input("w", shape)
+    for f in (F.cross_entropy, F.nll_loss, F.multi_margin_loss):
+        with pytest.raises(sg.ShapeError, match=r"one number for each class, .* \(test_losses"):
+            f(sg.input("x", (3, 4)), sg.input("t", (3,), "int64"), weight=w)
+    with pytest.raises(sg.ShapeError, match="one number for each class"):
+        F.cross_entropy(sg.input("x", (3, 4)), sg.input("p", (3, 4)), w)
+
+
 def test_binary_cross_entropy_at_large_logits_is_finite() -> None:
     x = np.array([1000.0, -1000.0, 1000.0, -1000.0])
     t = np.array([1.0, 0.0, 0.0, 1.0])

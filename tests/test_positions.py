@@ -235,6 +235,8 @@ def test_a_position_may_be_a_value() -> None:
         (lambda x, i: x.scatter_add(0, i, x[:0]), "names more"),
         (lambda x, i: x.index_add(0, i, x), "vector"),
         (lambda x, i: x.index_put((None, i), x), "tuple of tensors"),
+        (lambda x, i: x.index_put((i, i), x), "values that broadcast"),
+        (lambda x, i: x.index_put((i,), x.unsqueeze(0)), "values that broadcast"),
         (lambda x, i: x.masked_select(i), "mask is bool"),
         (lambda x, i: x.masked_scatter(i, x), "mask is bool"),
         (lambda x, i: x.diagonal(dim1=1), "two dimensions"),

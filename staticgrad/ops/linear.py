@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from staticgrad.errors import ShapeError
 from staticgrad.graph import Value
-from staticgrad.ops.kinds import common_dtype, reshape_like, stored, transposed
+from staticgrad.ops.kinds import common_dtype, reshape_like, stored, transposed, zeros_like
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, onnx_op, require
 from staticgrad.ops.shape import concat, reshape, shape, unsqueeze
@@ -55,7 +55,9 @@ def _product_cotangents(g, a, b):
         # One product over all rows instead of one for each batch and a sum over them.
         rows, cotangents = _rows(a), _rows(g)
         return matmul(g, transposed(b)), matmul(transposed(rows), cotangents)
-    return matmul(g, transposed(b)), matmul(transposed(a), g)
+    # onnxruntime's product over no rows has not the batches of the right operand.
+    to_b = zeros_like(b) if a.type.shape[-2] == 0 else matmul(transposed(a), g)
+    return matmul(g, transposed(b)), to_b
 
 
 def _rows(x):

@@ -74,7 +74,7 @@ def _averaged(rank: int, input: Value, output_size: OutputSize) -> Value:
             if m == n:
                 continue
             if m == 1:
-                x = ops.reduce_mean(x, [axis], keepdims=True)
+                x = reductions.mean(x, axis, keepdim=True)
             elif isinstance(n, int) and isinstance(m, int):
                 cells = [ops.slice_(x, [c.start], [c.stop], [axis]) for c in _cells(n, m)]
                 x = ops.concat(*(ops.reduce_mean(c, [axis], keepdims=True) for c in cells), axis=axis)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from staticgrad import ops
 from staticgrad.errors import ShapeError, StaticgradError
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import shape_of
-from staticgrad.ops.registry import promote
+from staticgrad.ops.registry import constant, promote
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.einsum import diagonal, einsum, tensordot
 from staticgrad.tensor.reduction import sum as sum_of
+from staticgrad.types import broadcast_shapes, is_static
 
 
 def _expect_rank(x: Value, rank: int, name: str, function: str) -> None:
@@ -17,15 +20,30 @@ def _expect_rank(x: Value, rank: int, name: str, function: str) -> None:
         raise ShapeError(f"{function} expects {name} of rank {rank}, {x.type} came; use matmul ({source_line()})")
 
 
+def multiplied(x: Value, other: Value) -> Value:
+    """The product of matrices; onnxruntime broadcasts wrongly to batches of none and sums of none."""
+    left, right = x.type.shape[:-2], other.type.shape[:-2]
+    if left != right and 0 in (*left, *right, *x.type.shape[-1:]) and is_static((*left, *right)):
+        try:
+            batch = [d for d in broadcast_shapes(left, right) if isinstance(d, int)]
+        except StaticgradError:
+            # The product itself says what does not fit.
+            return ops.matmul(x, other)
+        x, other = (ops.expand(v, constant(np.array([*batch, 1, 1]))) for v in (x, other))
+    return ops.matmul(x, other)
+
+
 def _product(x: Value, other: Value) -> Value:
     """The matrix product, of a vector as a matrix of one row or column: runtimes differ on vectors without elements."""
     vectors = [axis for v, axis in ((x, -2), (other, -1)) if len(v.type.shape) == 1]
-    if not vectors or not x.type.shape or not other.type.shape:
+    if not x.type.shape or not other.type.shape:
         return ops.matmul(x, other)
+    if not vectors:
+        return multiplied(x, other)
     row = ops.unsqueeze(x, [0]) if -2 in vectors else x
     column = ops.unsqueeze(other, [1]) if -1 in vectors else other
     try:
-        product = ops.matmul(row, column)
+        product = multiplied(row, column)
     except StaticgradError:
         # It says what does not fit, of the operands as they came.
         return ops.matmul(x, other)

@@ -50,6 +50,15 @@ def same_shape(input: Value, target: Value, name: str) -> None:
         )
 
 
+def one_for_each_class(weight: Value | None, input: Value, axis: int) -> None:
+    """Refuse weights that are not a vector of as many numbers as `input` has classes."""
+    if weight is not None and not _agree(weight.type.shape, (input.type.shape[axis],)):
+        raise ShapeError(
+            f"weights are one number for each class, input: {input.type} with classes along dimension {axis} and "
+            f"weight: {weight.type} came ({source_line()})"
+        )
+
+
 def _weighted(loss: Value, weight: Value | None, reduction: str, name: str) -> Value:
     """A loss whose mean, with weights, is that of the weights."""
     if weight is None:
@@ -155,6 +164,7 @@ def cross_entropy(
     if rank == 0:
         raise ShapeError(f"cross_entropy needs a class dimension, input: {input.type} came ({source_line()})")
     axis = 1 if rank > 1 else 0
+    one_for_each_class(weight, input, axis)
     log_probability = ops.log_softmax(input, axis=axis)
     if target.type.dtype.is_float:
         same_shape(input, target, "cross_entropy with probabilities")
@@ -183,6 +193,7 @@ def nll_loss(
     if not input.type.shape:
         raise ShapeError(f"nll_loss needs a class dimension, input: {input.type} came ({source_line()})")
     axis = 1 if len(input.type.shape) > 1 else 0
+    one_for_each_class(weight, input, axis)
     return _class_loss(input, target, weight, ignore_index, reduction, 0.0, axis)
 
 

@@ -12,7 +12,7 @@ from staticgrad.tensor.activation import log_one_plus_exp, logsigmoid
 from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.distance import pairwise_distance
-from staticgrad.tensor.loss import reduced, refuse_deprecated, same_shape
+from staticgrad.tensor.loss import one_for_each_class, reduced, refuse_deprecated, same_shape
 from staticgrad.types import DType
 
 
@@ -135,6 +135,7 @@ def multi_margin_loss(
     if p not in (1, 2):
         raise DeclarationError(f"multi_margin_loss takes p=1 or p=2, {shown(p)} came ({source_line()})")
     rows = _rows(input, "multi_margin_loss")
+    one_for_each_class(weight, rows, 1)
     chosen = ops.cast(ops.reshape(target, [-1, 1]), to=DType.int64)
     short = ops.relu(margin - ops.gather_elements(rows, chosen, axis=1) + rows)
     each = short if p == 1 else short * short

@@ -90,8 +90,15 @@ def _without_nan(x: Value) -> Value:
 
 @function
 def mean(x: Value, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Value:
-    """The mean over `dim` (all dimensions without it)."""
+    """The mean over `dim` (all dimensions without it).
+
+    That of no elements is NaN; where only the run knows that there are none, it is what the runtime makes of it.
+    """
     x = floating(x) if dtype is None else ops.cast(x, to=element_type(dtype))
+    if 0 in x.type.shape:
+        chosen = axes(x, dim)
+        if chosen is None or builtins.any(x.type.shape[axis] == 0 for axis in chosen):
+            return ops.div(reduced(ops.reduce_sum, x, dim, keepdim), 0)
     return reduced(ops.reduce_mean, x, dim, keepdim)
 
 

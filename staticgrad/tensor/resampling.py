@@ -22,6 +22,7 @@ from staticgrad.ops.kinds import is_half, with_derivative
 from staticgrad.ops.registry import constant
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.layout import Part, laid_out
+from staticgrad.tensor.linear import multiplied
 from staticgrad.types import DType
 
 _RANKS = {"linear": (3,), "bilinear": (4,), "trilinear": (5,), "bicubic": (4,), "lanczos": (4,)} | dict.fromkeys(
@@ -305,8 +306,8 @@ def _product(x: Value, matrix: Array, axis: int) -> Value:
     if axis == rank - 1:
         return ops.matmul(x, constant(numbers.T))
     if axis == rank - 2:
-        return ops.matmul(constant(numbers), x)
+        return multiplied(constant(numbers), x)
     behind = [int(d) for d in x.type.shape[axis + 1 :]]
     front: list[int | Part] = [Part(i) for i in range(axis)]
     merged = laid_out(x, [*front, matrix.shape[1], math.prod(behind)])
-    return laid_out(ops.matmul(constant(numbers), merged), [*front, matrix.shape[0], *behind])
+    return laid_out(multiplied(constant(numbers), merged), [*front, matrix.shape[0], *behind])

@@ -205,6 +205,15 @@ def index_put(input: Value, indices: Sequence[Any], values: Value, accumulate: b
     rest = input.type.shape[len(arrays) :]
     wanted = (*stacked.type.shape[:-1], *rest)
     if values.type.shape != wanted:
+        own, missing = values.type.shape, len(wanted) - len(values.type.shape)
+        if missing < 0 or any(
+            isinstance(a, int) and a != 1 and isinstance(b, int) and a != b
+            for a, b in zip(own, wanted[missing:], strict=True)
+        ):
+            raise ShapeError(
+                f"index_put takes values that broadcast to what the indices read, {list(wanted)}, {values.type} came "
+                f"({source_line()})"
+            )
         lead = ops.shape(stacked, start=0, end=len(stacked.type.shape) - 1)
         parts = [p for p in (lead, ops.shape(input, start=len(arrays))) if p.type.shape != (0,)]
         target = ops.concat(*parts, axis=0) if parts else constant(np.zeros(0, np.int64))

@@ -315,12 +315,15 @@ def split_with_sizes(x: Value, split_sizes: Sequence[int], dim: int = 0) -> tupl
 
 @function
 def chunk(x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
-    """`x` cut along `dim` into at most `chunks` parts of equal size, the last of which may be smaller."""
+    """`x` cut along `dim` into at most `chunks` parts of equal size, the last of which may be smaller.
+
+    Of no elements, there are as many parts as asked for.
+    """
     length = x.type.shape[axis_of(x, dim)]
     (chunks,) = whole_numbers([chunks], "chunks", 1)
     if not isinstance(length, int):
         raise ShapeError(f"chunk needs a known size of dimension {dim} of {x.type} ({source_line()})")
-    return split(x, max(math.ceil(length / chunks), 1), dim)
+    return split(x, math.ceil(length / chunks) if length else [0] * chunks, dim)
 
 
 @function

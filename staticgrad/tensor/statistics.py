@@ -8,6 +8,7 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import is_half, ratio_of_sizes
+from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating
 from staticgrad.tensor.reduction import Dims, reduced
@@ -87,10 +88,10 @@ def _moments(
         # Neither the squares nor the count have room in 16 bits.
         wide = _moments(ops.cast(x, to=DType.float32), dim, unbiased, keepdim, correction)
         return ops.cast(wide[0], to=x.type.dtype), ops.cast(wide[1], to=x.type.dtype)
-    centre = reduced(ops.reduce_mean, x, dim, builtins.bool(x.type.shape))
+    centre = reductions.mean(x, dim, builtins.bool(x.type.shape))
     deviation = x - centre
     total = reduced(ops.reduce_sum, deviation * deviation, dim, keepdim)
-    mean = centre if keepdim or not x.type.shape else reduced(ops.reduce_mean, x, dim, False)
+    mean = centre if keepdim or not x.type.shape else reductions.mean(x, dim, False)
     count = ratio_of_sizes(x, total)
     if correction == 0:
         return total / count, mean
