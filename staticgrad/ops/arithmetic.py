@@ -165,7 +165,7 @@ def max(*xs: Input) -> Value:
 
 @max.vjp
 def _(g, y, *xs):
-    return _shared_by_ties(g, y, xs)
+    return _shared_by_ties(g, y, xs, less)
 
 
 @onnx_op("Min", type=broadcast, numpy=lambda *xs: reduce(np.minimum, xs), promotes=True)
@@ -175,12 +175,19 @@ def min(*xs: Input) -> Value:
 
 @min.vjp
 def _(g, y, *xs):
-    return _shared_by_ties(g, y, xs)
+    return _shared_by_ties(g, y, xs, greater)
 
 
-def _shared_by_ties(g, y, xs):
+def _shared_by_ties(g, y, xs, loses):
     if len(xs) == 1:
         return (g,)
+    if len(xs) == 2:
+        # By the operands alone: a runtime may round the result and not them.
+        a, b = xs
+        zero, half = full_like(y, 0), g * full_like(y, 0.5)
+        return tuple(
+            where(loses(mine, other), zero, where(equal(mine, other), half, g)) for mine, other in ((a, b), (b, a))
+        )
     hits = [where(equal(x, y), full_like(y, 1), full_like(y, 0)) for x in xs]
     count = hits[0]
     for hit in hits[1:]:

@@ -234,7 +234,7 @@ def _pulled_back(g, y, x, indices, updates, reduction, scatter, gather):
         return kept, None, arrived if _are_distinct(indices) else _of_the_last(arrived, x, updates, scatter, gather)
     cast = OPERATORS["Cast"]
     if reduction == "mul":
-        _refuse_third_derivative(y)
+        _refuse_fourth_derivative(y)
         factors = scatter(_ones_like(x), updates, "mul")
         return g * factors, None, gather(g * x) * _product_of_others(updates, factors, x, scatter, gather)
     mine = cast(OPERATORS["Equal"](x, y), to=x.type.dtype)
@@ -243,13 +243,15 @@ def _pulled_back(g, y, x, indices, updates, reduction, scatter, gather):
     return mine * share, None, theirs * gather(share)
 
 
-def _refuse_third_derivative(y):
-    """Of three zeros at one position each has the two others for factors, which the second derivative leaves out."""
-    first = y.node.derives_from
-    if first is not None and first.derives_from is not None:
+def _refuse_fourth_derivative(y):
+    """Of four zeros at one position each has the three others for factors, which the derivatives leave out."""
+    order, node = 0, y.node
+    while node.derives_from is not None:
+        order, node = order + 1, node.derives_from
+    if order > 2:
         raise GradientError(
-            f"a product at positions (reduction='mul'), declared at {y.source}, has a first and a second derivative "
-            f"only; multiply with prod, or sg.stop_gradient it ({source_line()})"
+            f"a product at positions (reduction='mul'), declared at {y.source}, has derivatives up to the third only; "
+            f"multiply with prod, or sg.stop_gradient it ({source_line()})"
         )
 
 
@@ -274,7 +276,8 @@ def _product_of_others(updates, factors, x, scatter, gather):
     """For each update the product of all others at its position.
 
     The quotient of the product by the update, but for zeros. One alone at its position leaves the product of those
-    that are not zero; of two each has the other for a factor, which counts for the derivative of this derivative.
+    that are not zero; of two each has the other for a factor, and of three the two others, `a b = ((a + b)^2 - a^2 -
+    b^2) / 2`: that is zero, but not in the derivatives of this derivative.
     """
     zero = OPERATORS["Equal"](updates, full_like(updates, 0))
     one = full_like(updates, 1)
@@ -283,9 +286,12 @@ def _product_of_others(updates, factors, x, scatter, gather):
     rest = gather(scatter(_ones_like(x), where(zero, one, updates), "mul"))
     count = gather(scatter(zeros_like(x), OPERATORS["Cast"](zero, to=x.type.dtype), "add"))
     zeros = where(zero, updates, full_like(updates, 0))
-    other = gather(scatter(zeros_like(x), zeros, "add")) - updates
-    pair = where(OPERATORS["Equal"](count, full_like(count, 2)), rest * other, full_like(rest, 0))
-    return where(zero, where(OPERATORS["Equal"](count, one), rest, pair), quotient)
+    squares = zeros * zeros
+    other, others = (gather(scatter(zeros_like(x), z, "add")) - z for z in (zeros, squares))
+    factors_of_zeros = full_like(rest, 0)
+    for number, product in ((3, (other * other - others) * 0.5), (2, other), (1, one)):
+        factors_of_zeros = where(OPERATORS["Equal"](count, full_like(count, number)), product, factors_of_zeros)
+    return where(zero, rest * factors_of_zeros, quotient)
 
 
 def _ones_like(x):

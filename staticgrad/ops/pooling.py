@@ -13,7 +13,7 @@ from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import abs, pow, sign
 from staticgrad.ops.convolution import spread
-from staticgrad.ops.indexing import scatter_elements
+from staticgrad.ops.indexing import reduced_at, scatter_elements
 from staticgrad.ops.kinds import floating, reshape_like
 from staticgrad.ops.logic import equal, greater_or_equal, less, logical_and, where
 from staticgrad.ops.reduction import reduce_sum
@@ -213,7 +213,7 @@ def _(g, y, x, **attributes):
     zeros = OPERATORS["ConstantOfShape"].apply(
         (length,), {"value": np.zeros(1, x.type.dtype.numpy)}, (TensorType(x.type.dtype, (count,)),)
     )
-    total = scatter_elements(zeros.outputs[0], reshape(indices, [-1]), reshape(g, [-1]), reduction="add")
+    total = reduced_at(scatter_elements, zeros.outputs[0], reshape(indices, [-1]), reshape(g, [-1]), "add")
     return reshape_like(total, x)
 
 
