@@ -195,14 +195,18 @@ def _where_extreme(operator: ops.Operator[..., Value], x: Value, dim: int | None
 
 @function
 def all(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
-    """Whether all elements over `dim` are not zero."""
+    """Whether all elements over `dim` are not zero; over no dimension, `()`, every element by itself."""
+    if isinstance(dim, Sequence) and not len(dim):
+        return ops.cast(x, to=DType.bool)
     wrong = ops.cast(ops.logical_not(ops.cast(x, to=DType.bool)), to=DType.int64)
     return ops.equal(reduced(ops.reduce_sum, wrong, dim, keepdim), 0)
 
 
 @function
 def any(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
-    """Whether some element over `dim` is not zero."""
+    """Whether some element over `dim` is not zero; over no dimension, `()`, every element by itself."""
+    if isinstance(dim, Sequence) and not len(dim):
+        return ops.cast(x, to=DType.bool)
     right = ops.cast(ops.cast(x, to=DType.bool), to=DType.int64)
     return ops.greater(reduced(ops.reduce_sum, right, dim, keepdim), 0)
 

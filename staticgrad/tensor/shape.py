@@ -282,7 +282,7 @@ def stack(tensors: Sequence[Value], dim: int = 0) -> Value:
 @function
 def split(x: Value, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Value, ...]:
     """`x` cut along `dim` into parts of one size (the last may be smaller), or of the sizes given."""
-    axis = axis_of(x, dim)
+    axis = _cut_axis(x, dim, "split")
     length = x.type.shape[axis]
     if isinstance(split_size_or_sections, (int, np.integer)):
         size = int(split_size_or_sections)
@@ -298,6 +298,13 @@ def split(x: Value, split_size_or_sections: int | Sequence[int], dim: int = 0) -
     return _parts(x, sizes, axis)
 
 
+def _cut_axis(x: Value, dim: int, name: str) -> int:
+    """`dim` counted from the front, of a tensor that has dimensions."""
+    if not x.type.shape:
+        raise ShapeError(f"{name} takes a tensor of rank 1 or more, {x.type} came ({source_line()})")
+    return axis_of(x, dim)
+
+
 def _parts(x: Value, sizes: list[int], axis: int) -> tuple[Value, ...]:
     if len(sizes) == 1:
         total = x.type.shape[axis]
@@ -310,13 +317,13 @@ def _parts(x: Value, sizes: list[int], axis: int) -> tuple[Value, ...]:
 @function
 def split_with_sizes(x: Value, split_sizes: Sequence[int], dim: int = 0) -> tuple[Value, ...]:
     """`x` cut along `dim` into parts of the sizes given."""
-    return _parts(x, whole_numbers(split_sizes, "sizes of parts"), axis_of(x, dim))
+    return _parts(x, whole_numbers(split_sizes, "sizes of parts"), _cut_axis(x, dim, "split_with_sizes"))
 
 
 @function
 def chunk(x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
     """`x` cut along `dim` into at most `chunks` parts of equal size, the last of which may be smaller."""
-    length = x.type.shape[axis_of(x, dim)]
+    length = x.type.shape[_cut_axis(x, dim, "chunk")]
     (chunks,) = whole_numbers([chunks], "chunks", 1)
     if not isinstance(length, int):
         raise ShapeError(f"chunk needs a known size of dimension {dim} of {x.type} ({source_line()})")
@@ -326,7 +333,7 @@ def chunk(x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
 @function
 def unbind(x: Value, dim: int = 0) -> tuple[Value, ...]:
     """The slices of `x` along `dim`, without that dimension."""
-    axis = axis_of(x, dim)
+    axis = _cut_axis(x, dim, "unbind")
     length = x.type.shape[axis]
     if not isinstance(length, int):
         raise ShapeError(f"unbind needs a known size of dimension {dim} of {x.type} ({source_line()})")
