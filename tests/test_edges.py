@@ -232,3 +232,47 @@ def test_logsumexp_of_infinite_numbers() -> None:
     assert slope(lambda x: x.logsumexp(0), 1.0, math.inf)[0] == 0.0
     assert slope(lambda x: x.logcumsumexp(0), 1.0, 2.0, math.inf)[:2] == pytest.approx([1.268941, 0.731059], rel=1e-5)
     assert slope(lambda x: x.logsumexp(0), -math.inf, -math.inf) == [0.0, 0.0]
+
+
+def test_a_tensor_without_rows_is_rolled_and_looked_up() -> None:
+    x, index = sg.input("x", ("N", 2)), sg.input("index", (2,), "int64")
+    assert sg.function(x.roll(1, 0))(np.zeros((0, 2), np.float32)).shape == (0, 2)
+    table = sg.input("table", ("V", "D"))
+    rows = sg.grad(F.embedding(index, table, scale_grad_by_freq=True).sum(), table)
+    assert sg.function(rows, [table, index])(np.zeros((3, 0), np.float32), np.array([1, 1])).shape == (3, 0)
+
+
+def test_numbers_take_the_type_of_the_integers_they_are_written_to() -> None:
+    x, b = sg.input("x", (2,), "int64"), sg.input("b", (2,), "bool")
+    found = sg.function(
+        [x.masked_fill(b, 2.7), b.masked_fill(b, 1), F.relu6(x), sg.maximum(b, ~b), b <= ~b, x.isnan()]
+    )(x=np.array([5, 9]), b=np.array([True, False]))
+    assert [y.tolist() for y in found] == [[2, 9], [True, False], [5, 6], [True, True], [False, True], [False, False]]
+    assert str(found[2].dtype) == "int64"
+
+
+def test_lines_of_integers_begin_and_step_at_integers() -> None:
+    lines = [
+        sg.linspace(3, -1.5, 5, "int8"),
+        sg.logspace(0.5, 2, 2, dtype="int64"),
+        sg.arange(0, 10, 2.5, "int64"),
+        sg.arange(0.5, 3, 1),
+    ]
+    found = sg.function(lines, [])()
+    assert [y.tolist() for y in found] == [[3, 2, 1, 0, -1], [1, 100], [0, 2, 4, 6, 8], [0.5, 1.5, 2.5]]
+    mirrored = [
+        sg.eager.linspace(3, -1.5, 5, dtype="int8"),
+        sg.eager.logspace(0.5, 2, 2, dtype="int64"),
+        sg.eager.arange(0, 10, 2.5, dtype="int64"),
+    ]
+    assert [y.tolist() for y in mirrored] == [y.tolist() for y in found[:3]]
+
+
+@pytest.mark.parametrize("name", ["amax", "amin", "max", "min", "argmax", "argmin"])
+def test_an_extreme_of_nothing_is_refused(name: str) -> None:
+    x = sg.input("x", (3, 0))
+    for arguments in ((), (1,)):
+        with pytest.raises(sg.ShapeError, match="of nothing"):
+            FUNCTIONS[name](x, *arguments)
+    if name[0] == "a":
+        assert FUNCTIONS[name](x, 0).shape == (0,)

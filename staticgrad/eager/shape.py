@@ -213,6 +213,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size (the last may be smaller), so possibly fewer than asked for. Views."""
     if chunks < 1:
         raise EagerError(f"chunk into {chunks}: expected at least 1")
+    if not input.ndim:
+        raise EagerError("chunk of a 0-dim tensor: expected at least one dimension")
     n = input.shape[axis_of(dim, input.ndim)]
     return split(input, -(-n // chunks), dim) if n else split(input, [0] * chunks, dim)
 

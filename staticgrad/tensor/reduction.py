@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError, shown
+from staticgrad.errors import DeclarationError, ShapeError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import is_half, normal_axis
 from staticgrad.ops.registry import element_type, literal
@@ -104,15 +104,29 @@ def prod(x: Value, dim: int | None = None, keepdim: bool = False, dtype: object 
     return x if not x.type.shape and axes(x, dim) is None else reduced(ops.reduce_prod, x, dim, keepdim)
 
 
+def _expect_something(x: Value, dim: Dims, name: str) -> None:
+    """Refuse an extreme of no elements, which does not exist."""
+    chosen = axes(x, dim)
+    empty = [i for i, d in enumerate(x.type.shape) if d == 0 and (chosen is None or i in chosen)]
+    if empty:
+        raise ShapeError(f"{name} of nothing: dimension {empty[0]} of {x.type} has size 0 ({source_line()})")
+
+
 @function
 def amax(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """The maximum over `dim` (all dimensions without it); ties share the derivative evenly."""
+    _expect_something(x, dim, "amax")
+    if x.type.dtype is DType.bool:
+        return any(x, None if dim == () else dim, keepdim)
     return reduced(ops.reduce_max, x, dim, keepdim)
 
 
 @function
 def amin(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """The minimum over `dim` (all dimensions without it); ties share the derivative evenly."""
+    _expect_something(x, dim, "amin")
+    if x.type.dtype is DType.bool:
+        return all(x, None if dim == () else dim, keepdim)
     return reduced(ops.reduce_min, x, dim, keepdim)
 
 
@@ -159,6 +173,7 @@ def _extreme(
         dim = literal(dim)
     if isinstance(dim, Value):
         return pairwise(x, dim)
+    _expect_something(x, dim, "an extreme")
     if dim is None:
         return reduced(reduce, x, None, False)
     chosen = axes(x, dim)
@@ -184,6 +199,7 @@ def argmin(x: Value, dim: int | None = None, keepdim: bool = False) -> Value:
 
 
 def _where_extreme(operator: ops.Operator[..., Value], x: Value, dim: int | None, keepdim: bool) -> Value:
+    _expect_something(x, dim, "the place of an extreme")
     if dim is None:
         found = operator(ops.reshape(x, [-1]), axis=0, keepdims=False)
         return ops.reshape(found, [1] * len(x.type.shape)) if keepdim else found
