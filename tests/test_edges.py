@@ -276,3 +276,14 @@ def test_an_extreme_of_nothing_is_refused(name: str) -> None:
             FUNCTIONS[name](x, *arguments)
     if name[0] == "a":
         assert FUNCTIONS[name](x, 0).shape == (0,)
+
+
+def test_a_norm_of_negative_p_is_flat_where_an_element_is_zero() -> None:
+    for p in (-1, -2.0):
+        assert slope(lambda x, p=p: x.norm(p), 0.0, 1.0, -2.0) == [0.0, 0.0, 0.0]
+    assert slope(lambda x: x.norm(-1), 1.0, 1.0) == [0.25, 0.25]
+
+
+def test_a_bound_that_is_nan_is_not_ignored() -> None:
+    x = sg.input("x", (2,))
+    assert np.isnan(sg.function(x.clamp(0.0, math.nan))(np.ones(2, np.float32))).all()

@@ -102,6 +102,8 @@ def arange(
 
 def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """The n by m matrix (m = n by default) with 1 on the diagonal, 0 elsewhere."""
+    if n < 0 or (m is not None and m < 0):
+        raise EagerError(f"eye of {n} by {n if m is None else m}: expected sizes of 0 or more")
     return _leaf(np.eye(n, m), dtype, requires_grad)
 
 

@@ -181,7 +181,8 @@ def clamp(x: Value, min: Operand | None = None, max: Operand | None = None) -> V
     if min is None and max is None:
         raise DeclarationError(f"clamp needs min or max ({source_line()})")
     min, max = plain(min), plain(max)
-    if all(bound is None or isinstance(bound, (int, float)) for bound in (min, max)):
+    # Clip would ignore a bound that is NaN.
+    if all(bound is None or (isinstance(bound, (int, float)) and not math.isnan(bound)) for bound in (min, max)):
         if not x.type.dtype.is_float and any(isinstance(b, float) for b in (min, max)):
             x = floating(x)
         if x.type.dtype.is_float:
@@ -208,9 +209,9 @@ def where(condition: Value, x: Operand, other: Operand) -> Value:
     return _chosen(_condition(condition, "where"), x, other)
 
 
-def _chosen(condition: Value, x: Operand, other: Value) -> Value:
+def _chosen(condition: Value, x: Operand, other: Operand) -> Value:
     """`Where`, for which runtimes have no kernel of bools."""
-    if other.type.dtype is not DType.bool:
+    if not isinstance(other, Value) or other.type.dtype is not DType.bool:
         return ops.where(condition, x, other)
     return ops.logical_or(ops.logical_and(condition, x), ops.logical_and(ops.logical_not(condition), other))
 

@@ -128,7 +128,7 @@ def _whole(bounds: Sequence[Any], dtype: DType) -> tuple[Any, ...]:
         return tuple(bounds)
     if not all(math.isfinite(b) for b in bounds):
         raise DTypeError(f"{shown(tuple(bounds))} do not fit into {dtype} ({source_line()})")
-    return tuple(int(b) for b in bounds)
+    return tuple(int(filled(b, dtype)[0]) for b in bounds)
 
 
 def _between(bounds: tuple[Value | float, ...], count: int, target: DType) -> Value:

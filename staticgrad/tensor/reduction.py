@@ -104,7 +104,7 @@ def prod(x: Value, dim: int | None = None, keepdim: bool = False, dtype: object 
     return x if not x.type.shape and axes(x, dim) is None else reduced(ops.reduce_prod, x, dim, keepdim)
 
 
-def _expect_something(x: Value, dim: Dims, name: str) -> None:
+def expect_something(x: Value, dim: Dims, name: str) -> None:
     """Refuse an extreme of no elements, which does not exist."""
     chosen = axes(x, dim)
     empty = [i for i, d in enumerate(x.type.shape) if d == 0 and (chosen is None or i in chosen)]
@@ -115,7 +115,7 @@ def _expect_something(x: Value, dim: Dims, name: str) -> None:
 @function
 def amax(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """The maximum over `dim` (all dimensions without it); ties share the derivative evenly."""
-    _expect_something(x, dim, "amax")
+    expect_something(x, dim, "amax")
     if x.type.dtype is DType.bool:
         return any(x, None if dim == () else dim, keepdim)
     return reduced(ops.reduce_max, x, dim, keepdim)
@@ -124,7 +124,7 @@ def amax(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
 @function
 def amin(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """The minimum over `dim` (all dimensions without it); ties share the derivative evenly."""
-    _expect_something(x, dim, "amin")
+    expect_something(x, dim, "amin")
     if x.type.dtype is DType.bool:
         return all(x, None if dim == () else dim, keepdim)
     return reduced(ops.reduce_min, x, dim, keepdim)
@@ -173,7 +173,7 @@ def _extreme(
         dim = literal(dim)
     if isinstance(dim, Value):
         return pairwise(x, dim)
-    _expect_something(x, dim, "an extreme")
+    expect_something(x, dim, "an extreme")
     if dim is None:
         return reduced(reduce, x, None, False)
     chosen = axes(x, dim)
@@ -199,7 +199,7 @@ def argmin(x: Value, dim: int | None = None, keepdim: bool = False) -> Value:
 
 
 def _where_extreme(operator: ops.Operator[..., Value], x: Value, dim: int | None, keepdim: bool) -> Value:
-    _expect_something(x, dim, "the place of an extreme")
+    expect_something(x, dim, "the place of an extreme")
     if dim is None:
         found = operator(ops.reshape(x, [-1]), axis=0, keepdims=False)
         return ops.reshape(found, [1] * len(x.type.shape)) if keepdim else found

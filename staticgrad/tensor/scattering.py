@@ -212,6 +212,8 @@ def index_put(input: Value, indices: Sequence[Any], values: Value, accumulate: b
         arrays += positions_of_mask(index, input, len(arrays)) if index.type.dtype is DType.bool else [index]
     if len(arrays) > len(input.type.shape):
         raise ShapeError(f"{len(arrays)} indices for a tensor of rank {len(input.type.shape)} ({source_line()})")
+    for axis, array in enumerate(arrays):
+        refuse_nowhere(input, axis, array)
     stacked = stacked_positions(arrays)
     rest = input.type.shape[len(arrays) :]
     wanted = (*stacked.type.shape[:-1], *rest)

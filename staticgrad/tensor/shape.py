@@ -138,7 +138,7 @@ def flatten(x: Value, start_dim: int = 0, end_dim: int = -1) -> Value:
 @function
 def unflatten(x: Value, dim: int, sizes: Sequence[int]) -> Value:
     """`x` with dimension `dim` split into `sizes`, one of which may be -1."""
-    axis = axis_of(x, dim)
+    axis = _cut_axis(x, dim, "unflatten")
     before, after = x.type.shape[:axis], x.type.shape[axis + 1 :]
     sizes = whole_numbers(sizes, "the sizes of unflatten", -1)
     length = x.type.shape[axis]
