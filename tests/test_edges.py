@@ -287,3 +287,8 @@ def test_a_norm_of_negative_p_is_flat_where_an_element_is_zero() -> None:
 def test_a_bound_that_is_nan_is_not_ignored() -> None:
     x = sg.input("x", (2,))
     assert np.isnan(sg.function(x.clamp(0.0, math.nan))(np.ones(2, np.float32))).all()
+
+
+def test_an_argument_of_another_kind_is_an_error_of_the_eager_tensors() -> None:
+    with pytest.raises(sg.eager.EagerError, match="narrow does not take these arguments"):
+        sg.narrow(sg.eager.ones(3), 0, [None], 1)
