@@ -424,6 +424,17 @@ def test_weights_of_losses() -> None:
         (lambda x: x.clamp(), "bounds"),
         (lambda x: F.mse_loss(x, x, reduction="avg"), "reduction"),
         (lambda x: eager.zeros(2, dtype="complex64"), "not supported"),
+        (lambda x: x + eager.ones(5), "add of shapes that do not fit"),
+        (lambda x: F.mse_loss(x, eager.ones(5)), "do not fit"),
+        (lambda x: x.sum().chunk(2), "0-dim"),
+        (lambda x: x.sum().split(1), "0-dim"),
+        (lambda x: x.sum().unflatten(0, (1, 1)), "0-dim"),
+        (lambda x: x[:, :0].norm(-math.inf), "no elements"),
+        (lambda x: eager.eye(-1), "0 or more"),
+        (lambda x: x.masked_select(eager.ones(5) > 0), "do not broadcast"),
+        (lambda x: eager.einsum("ii->", x), "alike that differ"),
+        (lambda x: eager.functions.index_put(x, (eager.tensor([0]),), eager.ones(5), True), "expected \\[1, 4\\]"),
+        (lambda x: eager.arange(5, 0), "steps that lead there"),
     ],
 )
 def test_errors_say_what_is_wrong(wrong: Any, words: str) -> None:

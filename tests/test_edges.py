@@ -181,3 +181,114 @@ def test_means_in_half_precision_count_beyond_its_range() -> None:
         feeds = {"z": np.zeros((70000, 2), np.float16), "t": np.zeros(70000, np.int64)}
         loss, spread = Evaluator([z, t], [F.cross_entropy(z, t), (z + 1).var()])(feeds)
         assert loss.dtype == spread.dtype == np.float16 and loss == np.float16(math.log(2)) and spread == 0
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [((2, 2, 0), (2, 0, 3)), ((1, 2, 0), (5, 0, 3)), ((0,), (2, 0, 3)), ((2, 3, 0), (0,))]
+)
+def test_batched_products_over_nothing_are_zero(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    a, b = sg.input("a", left), sg.input("b", right)
+    wanted = np.zeros(left, np.float32) @ np.zeros(right, np.float32)
+    for product in (a @ b, sg.ops.matmul(a, b)):
+        for _ in range(3):
+            found = sg.function(product, [a, b])(np.zeros(left, np.float32), np.zeros(right, np.float32))
+            assert found.shape == wanted.shape and not found.any()
+
+
+def test_a_gradient_of_a_batched_product_without_rows_is_zero() -> None:
+    a, b = sg.input("a", (2, 0, 3)), sg.input("b", (2, 3, 2))
+    run_gradient = sg.function(sg.grad((a @ b).sum(), b), [a, b])
+    for _ in range(3):
+        assert not run_gradient(np.zeros((2, 0, 3), np.float32), np.ones((2, 3, 2), np.float32)).any()
+
+
+def test_a_batched_product_over_nothing_of_unknown_size_is_refused() -> None:
+    a, b = sg.input("a", (None, None, None)), sg.input("b", (None, None, None))
+    with pytest.raises(sg.FeedError, match="sums over nothing in MatMul"):
+        sg.function(a @ b, [a, b])(np.zeros((2, 2, 0), np.float32), np.zeros((2, 0, 3), np.float32))
+
+
+@pytest.mark.parametrize("size", [0, "N"])
+def test_the_last_axis_is_reduced_where_there_is_nothing(size: int | str) -> None:
+    x = sg.input("x", (size, 3))
+    assert sg.function(sg.ops.reduce_sum(x, [-1]))(np.zeros((0, 3), np.float32)).shape == (0, 1)
+
+
+def test_all_and_any_over_no_dimension_keep_every_element() -> None:
+    x = sg.input("x", (2, 1))
+    for name in ("all", "any"):
+        found = sg.function(FUNCTIONS[name](x, ()))(np.array([[0], [2]], np.float32))
+        assert found.tolist() == [[False], [True]]
+
+
+@pytest.mark.parametrize("name", ["split", "chunk", "unbind", "split_with_sizes"])
+def test_a_number_is_not_cut(name: str) -> None:
+    arguments = {"split": [1], "chunk": [1], "split_with_sizes": [[1]]}.get(name, [])
+    with pytest.raises(sg.ShapeError, match=f"{name} takes a tensor of rank 1 or more"):
+        FUNCTIONS[name](sg.input("x", ()), *arguments)
+
+
+def test_logsumexp_of_infinite_numbers() -> None:
+    assert slope(lambda x: x.logsumexp(0), 1.0, math.inf)[0] == 0.0
+    assert slope(lambda x: x.logcumsumexp(0), 1.0, 2.0, math.inf)[:2] == pytest.approx([1.268941, 0.731059], rel=1e-5)
+    assert slope(lambda x: x.logsumexp(0), -math.inf, -math.inf) == [0.0, 0.0]
+
+
+def test_a_tensor_without_rows_is_rolled_and_looked_up() -> None:
+    x, index = sg.input("x", ("N", 2)), sg.input("index", (2,), "int64")
+    assert sg.function(x.roll(1, 0))(np.zeros((0, 2), np.float32)).shape == (0, 2)
+    table = sg.input("table", ("V", "D"))
+    rows = sg.grad(F.embedding(index, table, scale_grad_by_freq=True).sum(), table)
+    assert sg.function(rows, [table, index])(np.zeros((3, 0), np.float32), np.array([1, 1])).shape == (3, 0)
+
+
+def test_numbers_take_the_type_of_the_integers_they_are_written_to() -> None:
+    x, b = sg.input("x", (2,), "int64"), sg.input("b", (2,), "bool")
+    found = sg.function(
+        [x.masked_fill(b, 2.7), b.masked_fill(b, 1), F.relu6(x), sg.maximum(b, ~b), b <= ~b, x.isnan()]
+    )(x=np.array([5, 9]), b=np.array([True, False]))
+    assert [y.tolist() for y in found] == [[2, 9], [True, False], [5, 6], [True, True], [False, True], [False, False]]
+    assert str(found[2].dtype) == "int64"
+
+
+def test_lines_of_integers_begin_and_step_at_integers() -> None:
+    lines = [
+        sg.linspace(3, -1.5, 5, "int8"),
+        sg.logspace(0.5, 2, 2, dtype="int64"),
+        sg.arange(0, 10, 2.5, "int64"),
+        sg.arange(0.5, 3, 1),
+    ]
+    found = sg.function(lines, [])()
+    assert [y.tolist() for y in found] == [[3, 2, 1, 0, -1], [1, 100], [0, 2, 4, 6, 8], [0.5, 1.5, 2.5]]
+    mirrored = [
+        sg.eager.linspace(3, -1.5, 5, dtype="int8"),
+        sg.eager.logspace(0.5, 2, 2, dtype="int64"),
+        sg.eager.arange(0, 10, 2.5, dtype="int64"),
+    ]
+    assert [y.tolist() for y in mirrored] == [y.tolist() for y in found[:3]]
+
+
+@pytest.mark.parametrize("name", ["amax", "amin", "max", "min", "argmax", "argmin"])
+def test_an_extreme_of_nothing_is_refused(name: str) -> None:
+    x = sg.input("x", (3, 0))
+    for arguments in ((), (1,)):
+        with pytest.raises(sg.ShapeError, match="of nothing"):
+            FUNCTIONS[name](x, *arguments)
+    if name[0] == "a":
+        assert FUNCTIONS[name](x, 0).shape == (0,)
+
+
+def test_a_norm_of_negative_p_is_flat_where_an_element_is_zero() -> None:
+    for p in (-1, -2.0):
+        assert slope(lambda x, p=p: x.norm(p), 0.0, 1.0, -2.0) == [0.0, 0.0, 0.0]
+    assert slope(lambda x: x.norm(-1), 1.0, 1.0) == [0.25, 0.25]
+
+
+def test_a_bound_that_is_nan_is_not_ignored() -> None:
+    x = sg.input("x", (2,))
+    assert np.isnan(sg.function(x.clamp(0.0, math.nan))(np.ones(2, np.float32))).all()
+
+
+def test_an_argument_of_another_kind_is_an_error_of_the_eager_tensors() -> None:
+    with pytest.raises(sg.eager.EagerError, match="narrow does not take these arguments"):
+        sg.narrow(sg.eager.ones(3), 0, [None], 1)

@@ -101,3 +101,11 @@ def test_what_does_not_fit_is_refused(equation: str, words: str) -> None:
     with pytest.raises(sg.StaticgradError, match=words) as caught:
         sg.einsum(equation, sg.input("x", (2, 3)), sg.input("y", (3, 4)))
     assert "test_einsum.py" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_unknown_sizes_of_one_are_repeated_in_a_sum_over_several() -> None:
+    a, b = sg.input("a", (None, None)), sg.input("b", (None, None))
+    product = sg.einsum("ab,ab->", a, b)
+    gradient = sg.grad(product, a)
+    found = sg.function([product, gradient], [a, b])(np.ones((2, 1), np.float32), np.ones((1, 2), np.float32))
+    assert found[0] == 4 and found[1].tolist() == [[2], [2]]

@@ -56,19 +56,25 @@ def ge(input: Operand, other: Operand) -> Tensor:
     return _compare(np.greater_equal, input, other)
 
 
-def logical_and(input: Tensor, other: Tensor) -> Tensor:
+@quiet
+def logical_and(input: Operand, other: Operand) -> Tensor:
     """Where both are not zero."""
-    return result(input.array.astype(bool) & other.array.astype(bool), (input, None), (other, None), dtype=boolean)
+    a, b = promote(input, other)
+    return result(a.array.astype(bool) & b.array.astype(bool), (a, None), (b, None), dtype=boolean)
 
 
-def logical_or(input: Tensor, other: Tensor) -> Tensor:
+@quiet
+def logical_or(input: Operand, other: Operand) -> Tensor:
     """Where at least one is not zero."""
-    return result(input.array.astype(bool) | other.array.astype(bool), (input, None), (other, None), dtype=boolean)
+    a, b = promote(input, other)
+    return result(a.array.astype(bool) | b.array.astype(bool), (a, None), (b, None), dtype=boolean)
 
 
-def logical_xor(input: Tensor, other: Tensor) -> Tensor:
+@quiet
+def logical_xor(input: Operand, other: Operand) -> Tensor:
     """Where exactly one is not zero."""
-    return result(input.array.astype(bool) ^ other.array.astype(bool), (input, None), (other, None), dtype=boolean)
+    a, b = promote(input, other)
+    return result(a.array.astype(bool) ^ b.array.astype(bool), (a, None), (b, None), dtype=boolean)
 
 
 def logical_not(input: Tensor) -> Tensor:

@@ -87,13 +87,23 @@ def arange(
     if end is None:
         start, end = 0, start
     whole = all(isinstance(n, int | np.integer) for n in (start, end, step))
-    count = max(int(np.ceil((end - start) / step)), 0)
-    values = start + np.arange(count) * step
-    return _leaf(values, dtype if dtype is not None else int64 if whole else float32, requires_grad)
+    kind = dtype_of(dtype) if dtype is not None else int64 if whole else float32
+    if kind.kind in "iu":
+        # Bounds and steps of integers lose their fractions first; the length of the short ones is counted before.
+        length = (end - start) / step if step else 0
+        start, end, step = int(start), int(end), int(step)
+        length = (end - start) / step if step and kind == int64 else length
+    else:
+        length = (end - start) / step if step else 0
+    if not step or length < 0:
+        raise EagerError(f"arange from {start} to {end} by steps of {step}: expected steps that lead there")
+    return _leaf(start + np.arange(int(np.ceil(length))) * step, kind, requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """The n by m matrix (m = n by default) with 1 on the diagonal, 0 elsewhere."""
+    if n < 0 or (m is not None and m < 0):
+        raise EagerError(f"eye of {n} by {n if m is None else m}: expected sizes of 0 or more")
     return _leaf(np.eye(n, m), dtype, requires_grad)
 
 
@@ -108,6 +118,8 @@ def linspace(
     """`steps` evenly spaced numbers from start to end, both included; the gradient goes to bounds that are tensors."""
     share = np.linspace(0, 1, steps)
     low, high = (np.asarray(x.array if isinstance(x, Tensor) else x, np.float64) for x in (start, end))
+    if dtype_of(dtype).kind in "iu":
+        low, high = np.trunc(low), np.trunc(high)
     line = np.linspace(low, high, steps)
     edges = [
         (x, formula)
@@ -127,6 +139,8 @@ def logspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """`base` to the powers of evenly spaced numbers from start to end, both included."""
+    if dtype_of(dtype).kind in "iu":
+        start, end = int(start), int(end)
     return _leaf(np.power(float(base), np.linspace(start, end, steps)), dtype, requires_grad)
 
 

@@ -5,8 +5,9 @@ An element type is a `numpy.dtype`; its `str` is the plain name ("float32", "int
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import ml_dtypes
 import numpy as np
@@ -37,8 +38,27 @@ _NAMES: dict[str, DType] = {
     str(d): d for d in (*_FLOATS, int8, int16, int32, int64, uint8, uint16, uint32, uint64, boolean)
 } | {"half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64}
 
-quiet = np.errstate(all="ignore")
-"""Decorator: log(0) is -inf and 0/0 is nan without a warning, as in PyTorch."""
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def quiet(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: log(0) is -inf and 0/0 is nan without a warning, as in PyTorch; clashing shapes are an EagerError."""
+
+    @functools.wraps(function)
+    def quieted(*args: P.args, **kwargs: P.kwargs) -> R:
+        with np.errstate(all="ignore"):
+            try:
+                return function(*args, **kwargs)
+            except EagerError:
+                raise
+            except ValueError as error:
+                if "broadcast" not in str(error):
+                    raise
+                reason = " ".join(str(error).split())
+                raise EagerError(f"{function.__name__} of shapes that do not fit each other: {reason}") from None
+
+    return quieted
 
 
 def dtype_of(dtype: DTypeLike) -> DType:

@@ -62,6 +62,9 @@ def _contraction(pairs: Sequence[tuple[Tensor, str]], out: str) -> Tensor:
     terms = [(x.wide, t) for x, t in pairs]
     sizes: dict[str, int] = {}
     for a, text in terms:
+        own = dict(zip(text, a.shape, strict=True))
+        if any(own[letter] != n for letter, n in zip(text, a.shape, strict=True)):
+            raise EagerError(f"einsum: {text!r} names sizes of {list(a.shape)} alike that differ")
         for letter, n in zip(text, a.shape, strict=True):
             if sizes.get(letter, 1) != 1 and n not in (1, sizes[letter]):
                 raise EagerError(f"einsum: {letter} has the sizes {sizes[letter]} and {n}")

@@ -96,7 +96,7 @@ def embedding_bag(
         if len(starts) and starts[0] != 0:
             raise EagerError(f"embedding_bag with a first offset of {starts[0]}: expected 0")
         begins = starts[:-1] if include_last_offset else starts
-        ends = np.append(begins[1:], len(rows))
+        ends = np.append(begins[1:], len(rows))[: len(begins)]
     factors = np.ones(len(rows), weight.wide.dtype)
     if per_sample_weights is not None:
         factors = per_sample_weights.wide.ravel()

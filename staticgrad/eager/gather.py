@@ -100,5 +100,10 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where the mask holds, as a vector; tensor and mask are broadcast. A copy."""
     if mask.dtype != boolean:
         raise EagerError(f"masked_select with a mask of {mask.dtype}: expected bool")
-    shape = np.broadcast_shapes(input.shape, mask.shape) or (1,)
+    try:
+        shape = np.broadcast_shapes(input.shape, mask.shape) or (1,)
+    except ValueError:
+        raise EagerError(
+            f"masked_select: {list(input.shape)} and a mask of {list(mask.shape)} do not broadcast"
+        ) from None
     return getitem(broadcast_to(input, shape), broadcast_to(mask, shape))

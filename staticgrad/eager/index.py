@@ -24,7 +24,8 @@ def _steps(index: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[A
     parts = [_plain(i) for i in (index if isinstance(index, tuple) else (index,))]
     used = sum(i.ndim if _is_mask(i) else 1 for i in parts if i is not None and i is not ...)
     if sum(i is ... for i in parts) > 1 or used > len(shape):
-        raise EagerError(f"index {index!r} has too many parts for a tensor of shape {list(shape)}")
+        text = " ".join(repr(index).split())
+        raise EagerError(f"index {text} has too many parts for a tensor of shape {list(shape)}")
     if not any(i is ... for i in parts):
         parts.append(...)
     first: list[Any] = []
@@ -66,7 +67,8 @@ def _checked(array: Array, first: tuple[Any, ...], second: tuple[Any, ...], inde
     try:
         return _read(array, first, second)
     except IndexError as error:
-        raise EagerError(f"index {index!r} does not fit a tensor of shape {list(array.shape)}: {error}") from None
+        text = " ".join(repr(index).split())
+        raise EagerError(f"index {text} does not fit a tensor of shape {list(array.shape)}: {error}") from None
 
 
 def getitem(input: Tensor, index: Any) -> Tensor:

@@ -102,7 +102,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
         return np.asarray(_kept(g, axes, keepdim) * rest)
 
     def scalar(g: Array) -> Array:
-        return g.reshape(shape)
+        return g.reshape(shape) if x.array.size else np.zeros(shape, g.dtype)
 
     return result(np.prod(a, axis=axes, keepdims=keepdim), (x, others if x.ndim and a.size else scalar))
 
@@ -277,6 +277,8 @@ def norm(
     power = p
     a, axes = x.wide, axes_of(dim, x.ndim)
     size = np.abs(a)
+    if (power < 0 or np.isinf(power)) and 0 in (size.shape if axes is None else [size.shape[i] for i in axes]):
+        raise EagerError(f"norm with p={power} of shape {list(x.shape)}: there is none of no elements")
     if power == 0:
         y = np.sum(size != 0, axis=axes, keepdims=keepdim)
         return result(y, (detach(x), None), dtype=x.dtype)

@@ -191,7 +191,11 @@ def index_put(input: Tensor, indices: Sequence[Tensor | Array], values: Operand,
     numbers = getitem(type(input)(np.arange(input.array.size).reshape(input.shape)), tuple(indices)).array
     _, v = promote(input, values, dtype=input.dtype)
     y = input.wide.copy()
-    np.add.at(y.reshape(-1), numbers, np.broadcast_to(v.wide, numbers.shape))
+    try:
+        added = np.broadcast_to(v.wide, numbers.shape)
+    except ValueError:
+        raise EagerError(f"index_put of values of shape {list(v.shape)}: expected {list(numbers.shape)}") from None
+    np.add.at(y.reshape(-1), numbers, added)
     return result(y, (input, lambda g: g), (v, lambda g: g.reshape(-1)[numbers]))
 
 
@@ -201,7 +205,12 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise EagerError(
             f"masked_scatter of {source.dtype} to {input.dtype} by {mask.dtype}: expected one type and bool"
         )
-    shape = np.broadcast_shapes(input.shape, mask.shape)
+    try:
+        shape = np.broadcast_shapes(input.shape, mask.shape)
+    except ValueError:
+        raise EagerError(
+            f"masked_scatter: {list(input.shape)} and a mask of {list(mask.shape)} do not broadcast"
+        ) from None
     holds = np.broadcast_to(mask.array, shape).copy()
     count, size, source_shape = int(holds.sum()), source.array.size, source.shape
     if count > size:

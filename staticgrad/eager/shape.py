@@ -62,6 +62,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Dimension `dim` split into `sizes`, one of which may be -1; the inverse of `flatten`."""
+    if not input.ndim:
+        raise EagerError("unflatten of a 0-dim tensor: expected at least one dimension")
     axis = axis_of(dim, input.ndim)
     n, inner = input.shape[axis], list(sizes)
     if -1 in inner:
@@ -196,6 +198,8 @@ def _piece(input: Tensor, index: tuple[Any, ...]) -> Tensor:
 
 def split(tensor: Tensor, split_size_or_sections: Sizes, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces of the given size along a dimension (the last may be smaller), or of the listed sizes. Views."""
+    if not tensor.ndim:
+        raise EagerError("split of a 0-dim tensor: expected at least one dimension")
     axis = axis_of(dim, tensor.ndim)
     n, sizes = tensor.shape[axis], split_size_or_sections
     if isinstance(sizes, int):
@@ -213,6 +217,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size (the last may be smaller), so possibly fewer than asked for. Views."""
     if chunks < 1:
         raise EagerError(f"chunk into {chunks}: expected at least 1")
+    if not input.ndim:
+        raise EagerError("chunk of a 0-dim tensor: expected at least one dimension")
     n = input.shape[axis_of(dim, input.ndim)]
     return split(input, -(-n // chunks), dim) if n else split(input, [0] * chunks, dim)
 

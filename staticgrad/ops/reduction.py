@@ -94,8 +94,8 @@ def reduce_log_sum_exp(
 @reduce_log_sum_exp.vjp
 def _(g, y, x, axes, **how):
     y = kept(y, x, axes, **how)
-    # A sum that is infinite has no finite distance to its terms; -inf - -inf would be NaN.
-    return kept(g, x, axes, **how) * exp(x - where(isinf(y), 0, y)), None
+    # Where all terms are -inf their distance to the sum would be NaN; that to a sum of inf is -inf, or NaN for inf.
+    return kept(g, x, axes, **how) * exp(x - where(isinf(y, detect_positive=False), 0, y)), None
 
 
 @onnx_op("ReduceL1", type=_floating_reduced)

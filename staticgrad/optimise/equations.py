@@ -312,6 +312,18 @@ def _expansion(node: Node) -> Value | None:
     return None
 
 
+@equation(*(name for name in ops.OPERATORS if name.startswith("Reduce")))
+def _axes_from_the_front(node: Node) -> Value | None:
+    """reduce(x, -1) = reduce(x, rank - 1) where there may be nothing"""
+    # Seen on the CPU: of an empty tensor a negative axis is not reduced.
+    x, axes = _input(node), constant_of(node.inputs[1])
+    if axes is None or (axes >= 0).all() or all(isinstance(d, int) and d for d in x.type.shape):
+        return None
+    front = constant(np.array(known_axes(node.inputs[1], len(x.type.shape))))
+    reduced: Value = ops.OPERATORS[node.op.name].apply((x, front), node.attributes, (node.outputs[0].type,)).outputs[0]
+    return reduced
+
+
 @equation("ReduceSum")
 def _reduced_expansion(node: Node) -> Value | None:
     """sum(expand(x)) = x n, sum over nothing = x, sum over axes of size 1 = x or squeeze(x)"""
@@ -347,6 +359,24 @@ def _reduced_expansion(node: Node) -> Value | None:
         inner = ops.reduce_sum(inner, constant(np.array(left)), keepdims=True)
     total = ops.mul(inner, factor)
     return total if keepdims or not axes else ops.squeeze(total, constant(np.array(axes)))
+
+
+@equation("MatMul")
+def _product_over_nothing(node: Node) -> Value | None:
+    """a @ b = sum(a b) over nothing, where the runtime's product is whatever was in memory"""
+    a, b, y = _operands(node)
+    ranks = len(a.type.shape), len(b.type.shape)
+    if a.type.shape[-1] != 0 or ranks == (2, 2) or y.type.dtype in (DType.uint32, DType.uint64):
+        return None
+    if ranks[1] == 1:
+        products, axis = ops.mul(a, b), ranks[0] - 1
+    else:
+        rows = b if ranks[0] == 1 else ops.unsqueeze(b, constant(np.array([ranks[1] - 2])))
+        products, axis = (
+            ops.mul(ops.unsqueeze(a, constant(np.array([ranks[0]]))), rows),
+            max(ranks[0] + 1, ranks[1] + (ranks[0] > 1)) - 2,
+        )
+    return ops.reduce_sum(products, constant(np.array([axis])), keepdims=False)
 
 
 @equation("MatMul")

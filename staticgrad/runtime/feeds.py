@@ -169,8 +169,10 @@ class Feeds:
         for dim, (least, reason) in self._least.items():
             size = evaluate_dim(dim, sizes)
             if size is not None and size < least:
-                named = ", ".join(f"{n} = {s}" for n, s in sizes.items())
-                raise FeedError(f"the size {dim} would be {size} where {named}: {reason} ({source_line()})")
+                named = ", ".join(f"{n} = {s}" for n, s in sizes.items() if not is_unknown(n))
+                where = f" where {named}" if named else ""
+                what = "a size" if is_unknown(dim) else f"the size {dim}"
+                raise FeedError(f"{what} would be {size}{where}: {reason} ({source_line()})")
 
     def _check_shape(self, name: str, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]) -> None:
         expected = self.types[name]
@@ -185,7 +187,9 @@ class Feeds:
                     f"input {name!r} is {expected}, an array of shape {list(shape)} came: dimension {axis} is {size}, "
                     f"not {dim} ({source_line()})"
                 )
-            if dim in self._named:
+            if is_unknown(dim):
+                sizes[str(dim)] = (size, name)
+            elif dim in self._named:
                 known, other = sizes.setdefault(str(dim), (size, name))
                 if known != size:
                     raise FeedError(

@@ -45,7 +45,9 @@ def relu6(x: Value) -> Value:
 
 @function
 def hardtanh(x: Value, min_val: float = -1.0, max_val: float = 1.0) -> Value:
-    """`x` limited to [min_val, max_val]; the derivative at both corners is 0."""
+    """`x` limited to [min_val, max_val]; the derivative at both corners is 0; integers stay integers."""
+    if x.type.dtype.is_integer and all(isinstance(b, float) and b.is_integer() for b in (min_val, max_val)):
+        return clamp(x, int(min_val), int(max_val))
 
     def rule(g: Value, y: Value, x: Value) -> Value:
         return ops.where(ops.logical_and(ops.greater(x, min_val), ops.less(x, max_val)), g, 0)

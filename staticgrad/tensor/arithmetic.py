@@ -8,7 +8,8 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import without_derivative
-from staticgrad.ops.registry import literal, plain, promote
+from staticgrad.ops.registry import constant, literal, plain, promote
+from staticgrad.tensor.creation import filled
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import Operand, floating, trunc
 from staticgrad.types import DType
@@ -132,16 +133,20 @@ def pow(x: Operand, exponent: Operand) -> Value:
     return ops.pow(x, exponent)
 
 
+def _are_bools(x: Operand, other: Operand) -> bool:
+    return all((v.type.dtype is DType.bool) if isinstance(v, Value) else isinstance(v, bool) for v in (x, other))
+
+
 @function
 def maximum(x: Operand, other: Operand) -> Value:
     """The larger of two elements; ties share the derivative evenly."""
-    return ops.max(x, other)
+    return ops.logical_or(x, other) if _are_bools(x, other) else ops.max(x, other)
 
 
 @function
 def minimum(x: Operand, other: Operand) -> Value:
     """The smaller of two elements; ties share the derivative evenly."""
-    return ops.min(x, other)
+    return ops.logical_and(x, other) if _are_bools(x, other) else ops.min(x, other)
 
 
 @function
@@ -176,7 +181,8 @@ def clamp(x: Value, min: Operand | None = None, max: Operand | None = None) -> V
     if min is None and max is None:
         raise DeclarationError(f"clamp needs min or max ({source_line()})")
     min, max = plain(min), plain(max)
-    if all(bound is None or isinstance(bound, (int, float)) for bound in (min, max)):
+    # Clip would ignore a bound that is NaN.
+    if all(bound is None or (isinstance(bound, (int, float)) and not math.isnan(bound)) for bound in (min, max)):
         if not x.type.dtype.is_float and any(isinstance(b, float) for b in (min, max)):
             x = floating(x)
         if x.type.dtype.is_float:
@@ -200,7 +206,14 @@ def _or_nan(beyond: Value, bound: Value) -> Value:
 def where(condition: Value, x: Operand, other: Operand) -> Value:
     """`x` where the condition holds, else `other`; all broadcast."""
     x, other = promote(operands(x, other))
-    return ops.where(_condition(condition, "where"), x, other)
+    return _chosen(_condition(condition, "where"), x, other)
+
+
+def _chosen(condition: Value, x: Operand, other: Operand) -> Value:
+    """`Where`, for which runtimes have no kernel of bools."""
+    if not isinstance(other, Value) or other.type.dtype is not DType.bool:
+        return ops.where(condition, x, other)
+    return ops.logical_or(ops.logical_and(condition, x), ops.logical_and(ops.logical_not(condition), other))
 
 
 @function
@@ -211,7 +224,9 @@ def masked_fill(x: Value, mask: Value, value: Operand) -> Value:
             raise ShapeError(f"masked_fill takes a number or a tensor of rank 0, {value.type} came ({source_line()})")
         if value.type.dtype is not x.type.dtype:
             value = ops.cast(value, to=x.type.dtype)
-    return ops.where(_condition(mask, "masked_fill"), value, x)
+    elif isinstance(number := plain(value), (int, float)):
+        value = constant(filled(number, x.type.dtype).reshape(()))
+    return _chosen(_condition(mask, "masked_fill"), value, x)
 
 
 def _condition(mask: Value, name: str) -> Value:

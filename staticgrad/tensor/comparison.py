@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from staticgrad import ops
 from staticgrad.graph import Value
+from staticgrad.ops.kinds import shape_of
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import Operand, value
 from staticgrad.types import DType
+
+
+def _ordered(x: Operand, other: Operand) -> tuple[Operand, Operand]:
+    """Operands that have an order: of truth values that of 0 and 1."""
+    pair = (x, other)
+    if all((v.type.dtype is DType.bool) if isinstance(v, Value) else isinstance(v, bool) for v in pair):
+        return ops.cast(value(x), to=DType.int32), ops.cast(value(other), to=DType.int32)
+    return pair
 
 
 @function
@@ -24,25 +35,25 @@ def ne(x: Operand, other: Operand) -> Value:
 @function
 def lt(x: Operand, other: Operand) -> Value:
     """`x < other`."""
-    return ops.less(x, other)
+    return ops.less(*_ordered(x, other))
 
 
 @function
 def le(x: Operand, other: Operand) -> Value:
     """`x <= other`."""
-    return ops.less_or_equal(x, other)
+    return ops.less_or_equal(*_ordered(x, other))
 
 
 @function
 def gt(x: Operand, other: Operand) -> Value:
     """`x > other`."""
-    return ops.greater(x, other)
+    return ops.greater(*_ordered(x, other))
 
 
 @function
 def ge(x: Operand, other: Operand) -> Value:
     """`x >= other`."""
-    return ops.greater_or_equal(x, other)
+    return ops.greater_or_equal(*_ordered(x, other))
 
 
 @function
@@ -77,16 +88,22 @@ def _truth(x: Value | bool) -> Value:
 @function
 def isnan(x: Value) -> Value:
     """Whether an element is NaN."""
-    return ops.isnan(x)
+    return ops.isnan(x) if x.type.dtype.is_float else _everywhere(x, False)
 
 
 @function
 def isinf(x: Value) -> Value:
     """Whether an element is infinite."""
-    return ops.isinf(x)
+    return ops.isinf(x) if x.type.dtype.is_float else _everywhere(x, False)
 
 
 @function
 def isfinite(x: Value) -> Value:
     """Whether an element is neither infinite nor NaN."""
+    if not x.type.dtype.is_float:
+        return _everywhere(x, True)
     return ops.logical_not(ops.logical_or(ops.isnan(x), ops.isinf(x)))
+
+
+def _everywhere(x: Value, answer: bool) -> Value:
+    return ops.constant_of_shape(shape_of(x), value=np.full(1, answer))

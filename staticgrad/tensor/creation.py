@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,10 @@ def full(size: Any, fill_value: float, dtype: object = None) -> Value:
         )
     fill_value = plain(fill_value)
     target = None if dtype is None else element_type(dtype)
-    return ops.constant_of_shape(constant(np.array(sizes, np.int64)), value=_one(fill_value, target))
+    return ops.constant_of_shape(constant(np.array(sizes, np.int64)), value=filled(fill_value, target))
 
 
-def _one(number: float, dtype: DType | None) -> Array:
+def filled(number: float, dtype: DType | None) -> Array:
     """An array of one number, which must fit into the element type."""
     if not isinstance(number, (bool, int, float)):
         raise DTypeError(f"a tensor is filled with a number, {shown(number)} came ({source_line()})")
@@ -71,7 +72,7 @@ def ones_like(x: Value, dtype: object = None) -> Value:
 def full_like(x: Value, fill_value: float, dtype: object = None) -> Value:
     """One number, repeated to the shape of `x`, with its element type."""
     target = x.type.dtype if dtype is None else element_type(dtype)
-    return ops.constant_of_shape(shape_of(x), value=_one(plain(fill_value), target))
+    return ops.constant_of_shape(shape_of(x), value=filled(plain(fill_value), target))
 
 
 @function
@@ -84,9 +85,20 @@ def arange(start: float, end: float | None = None, step: float = 1, dtype: objec
         raise DeclarationError(
             f"arange needs finite numbers and a step that is not 0, {shown(bounds)} came ({source_line()})"
         )
-    numbers = np.arange(*bounds)
-    default = "float32" if numbers.dtype.kind == "f" else "int64"
-    return constant(numbers.astype(element_type(default if dtype is None else dtype).numpy))
+    default = "float32" if any(isinstance(b, float) for b in bounds) else "int64"
+    target = element_type(default if dtype is None else dtype)
+    first, last, stride = bounds
+    if target.is_integer:
+        # Only the length is that of the numbers as they came, and of int64 not even that.
+        whole = [int(b) for b in bounds]
+        first, last, stride = whole if target is DType.int64 else (whole[0], last, stride)
+    if (last - first) * stride < 0 or (target.is_integer and not int(stride)):
+        raise DeclarationError(
+            f"arange to {target} goes from {first} to {last} by steps of {stride}, which leads nowhere "
+            f"({source_line()})"
+        )
+    count = math.ceil((last - bounds[0] if target is not DType.int64 else last - first) / stride)
+    return constant((first + np.arange(count) * (int(stride) if target.is_integer else stride)).astype(target.numpy))
 
 
 @function
@@ -106,7 +118,17 @@ def linspace(start: float | Value, end: float | Value, steps: int, dtype: object
         return _between(bounds, count, target)
     if not all(isinstance(b, (int, float)) for b in bounds):
         raise DeclarationError(f"linspace needs two numbers, {shown(bounds)} came ({source_line()})")
-    return constant(np.linspace(*bounds, count).astype(target.numpy))
+    first, last = _whole(bounds, target)
+    return constant(np.linspace(first, last, count).astype(target.numpy))
+
+
+def _whole(bounds: Sequence[Any], dtype: DType) -> tuple[Any, ...]:
+    """Bounds of a line in an element type: those of integers are rounded towards zero before anything is computed."""
+    if not dtype.is_integer:
+        return tuple(bounds)
+    if not all(math.isfinite(b) for b in bounds):
+        raise DTypeError(f"{shown(tuple(bounds))} do not fit into {dtype} ({source_line()})")
+    return tuple(int(filled(b, dtype)[0]) for b in bounds)
 
 
 def _between(bounds: tuple[Value | float, ...], count: int, target: DType) -> Value:
@@ -131,5 +153,8 @@ def _between(bounds: tuple[Value | float, ...], count: int, target: DType) -> Va
 @function
 def logspace(start: float, end: float, steps: int, base: float = 10.0, dtype: object = "float32") -> Value:
     """`base` to the powers of `linspace(start, end, steps)`."""
-    powers = linspace(start, end, steps, "float64")
-    return ops.cast(ops.pow(literal(float(plain(base)), DType.float64), powers), to=element_type(dtype))
+    target, bounds = element_type(dtype), (plain(start), plain(end))
+    if all(isinstance(b, (int, float)) for b in bounds):
+        bounds = _whole(bounds, target)
+    powers = linspace(*bounds, steps, "float64")
+    return ops.cast(ops.pow(literal(float(plain(base)), DType.float64), powers), to=target)

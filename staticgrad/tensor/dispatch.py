@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from staticgrad import eager
-from staticgrad.errors import DeclarationError, DTypeError, shown
+from staticgrad.errors import DeclarationError, DTypeError, StaticgradError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.methods import FUNCTIONS
 from staticgrad.ops.registry import literal, plain
@@ -30,6 +33,20 @@ def function(implementation: Callable[P, R]) -> Callable[P, R]:
     further = [i for i, n in enumerate(names) if i and n in wanted]
     takes_list = bool(names) and wanted.get(names[0]) is _values
 
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return implementation(*args, **kwargs)
+        except StaticgradError:
+            raise
+        except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
+            # Looked for only now, so that a right call pays nothing.
+            reason = _misfit(implementation, args, kwargs)
+            if reason is None and isinstance(error, (ArithmeticError, MemoryError)):
+                reason = f"cannot be computed of these arguments: {' '.join(str(error).split())}"
+            if reason is None:
+                raise
+            raise DeclarationError(f"{name} {reason} ({source_line()})") from error
+
     @functools.wraps(implementation)
     def dispatched(*args: P.args, **kwargs: P.kwargs) -> R:
         if args and type(args[0]) is Value and not kwargs and not takes_list:
@@ -37,19 +54,25 @@ def function(implementation: Callable[P, R]) -> Callable[P, R]:
                 if i < len(args) and type(args[i]) is not Value:
                     break
             else:
-                return implementation(*args, **kwargs)
+                return run(*args, **kwargs)
         arguments = {k: _as_list(v, name, k) if wanted.get(k) is _values else v for k, v in kwargs.items()}
         leading = [_as_list(v, name, k) if wanted.get(k) is _values else v for k, v in zip(names, args, strict=False)]
         leading += args[len(leading) :]
         if _any_eager(leading) or _any_eager(arguments.values()):
-            result: R = getattr(eager.functions, name)(*leading, **arguments)
+            try:
+                result: R = getattr(eager.functions, name)(*leading, **arguments)
+            except (eager.EagerError, StaticgradError):
+                raise
+            except (TypeError, ValueError, AttributeError, ArithmeticError, MemoryError) as error:
+                reason = " ".join(str(error).split())
+                raise eager.EagerError(f"{name} does not take these arguments: {reason}") from error
             return result
         for i, key in enumerate(names[: len(args)]):
             if key in wanted:
                 leading[i] = wanted[key](leading[i], name, key)
         for key in wanted.keys() & arguments.keys():
             arguments[key] = wanted[key](arguments[key], name, key)
-        return implementation(*leading, **arguments)  # type: ignore[arg-type]
+        return run(*leading, **arguments)  # type: ignore[arg-type]
 
     FUNCTIONS[name] = dispatched
     return dispatched
@@ -80,6 +103,53 @@ _CONVERSIONS: dict[str, Callable[[Any, str, str], Any]] = {
     "Sequence[Value]": _values,
 }
 """What makes Values of the arguments of parameters that are annotated so."""
+
+
+def _is_whole(x: Any) -> bool:
+    try:
+        return not isinstance(x, np.ndarray) and -(2**63) <= operator.index(x) < 2**63
+    except TypeError:
+        return False
+
+
+def _is_number(x: Any) -> bool:
+    number = plain(x)
+    return isinstance(number, float) or _is_whole(number)
+
+
+def _are_whole(x: Any) -> bool:
+    return isinstance(x, (list, tuple)) and all(_is_whole(n) for n in x)
+
+
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "float": (_is_number, "a number"),
+    "int": (_is_whole, "an int"),
+    "bool": (lambda x: isinstance(x, (bool, np.bool_)), "a bool"),
+    "str": (lambda x: isinstance(x, str), "a string"),
+    "Sequence[int]": (_are_whole, "a list of ints"),
+    "Value": (lambda x: isinstance(x, Value), "a tensor"),
+    "None": (lambda x: x is None, "None"),
+}
+"""What an annotation says of an argument."""
+
+_MEANT = {"Dims": "int | Sequence[int] | None", "Operand": "Value | float", "Sizes": "int | Sequence[int]"}
+
+
+def _misfit(implementation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """What is wrong with the first argument that is not what its annotation says."""
+    signature = inspect.signature(implementation)
+    for key, given in signature.bind(*args, **kwargs).arguments.items():
+        annotation = str(signature.parameters[key].annotation)
+        kinds = [k for part in annotation.split(" | ") for k in _MEANT.get(part, part).split(" | ")]
+        parts = given if signature.parameters[key].kind is inspect.Parameter.VAR_POSITIONAL else (given,)
+        if key in ("size", "sizes", "shape", "dims", "repeats") and kinds == ["Any"]:
+            kinds = ["int", "Sequence[int]"]
+        if not all(k in _KINDS for k in kinds):
+            continue
+        for x in parts:
+            if not any(_KINDS[k][0](x) for k in kinds):
+                return f"takes {' or '.join(_KINDS[k][1] for k in kinds)} for {key}, {shown(x)} came"
+    return None
 
 
 def _as_list(xs: Any, function: str, parameter: str) -> list[Any]:

@@ -12,7 +12,7 @@ from staticgrad.ops.registry import element_type, plain, promote
 from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating
-from staticgrad.tensor.reduction import Dims, axes, reduced
+from staticgrad.tensor.reduction import Dims, axes, expect_something, reduced
 
 
 @function
@@ -34,6 +34,8 @@ def norm(x: Value, p: float | str | None = 2, dim: Dims = None, keepdim: bool = 
         return reduced(ops.reduce_l1, x, dim, keepdim)
     if p == 0:
         return reduced(ops.reduce_sum, ops.cast(ops.logical_not(ops.equal(x, 0)), to=x.type.dtype), dim, keepdim)
+    if p < 0 or math.isinf(p):
+        expect_something(x, dim, f"the norm with p={p}")
     if math.isinf(p):
         return reduced(ops.reduce_max if p > 0 else ops.reduce_min, ops.abs(x), dim, keepdim)
     size = ops.abs(x)
@@ -45,10 +47,14 @@ def norm(x: Value, p: float | str | None = 2, dim: Dims = None, keepdim: bool = 
         # |x|^p has no finite slope at 0 for p < 1; the root has none at 0 for p > 1.
         nothing = ops.equal(x, 0)
         powers = ops.where(nothing, 0, ops.pow(ops.where(nothing, 1, size), p))
+        total = reduced(ops.reduce_sum, powers, dim, keepdim)
+        zero = ops.equal(total, 0)
     else:
-        powers = ops.pow(size, p)
-    total = reduced(ops.reduce_sum, powers, dim, keepdim)
-    zero = ops.equal(total, 0)
+        # One 0 makes the norm 0, whatever the others are.
+        nothing = ops.equal(x, 0)
+        powers = ops.where(nothing, math.inf, ops.pow(ops.where(nothing, 1, size), p))
+        total = reduced(ops.reduce_sum, powers, dim, keepdim)
+        zero = ops.isinf(total)
     return ops.where(zero, 0, ops.pow(ops.where(zero, 1, total), 1 / p))
 
 
@@ -98,4 +104,6 @@ def cdist(x1: Value, x2: Value, p: float = 2.0, compute_mode: str = "use_mm_for_
     """
     if len(x1.type.shape) < 2 or len(x2.type.shape) < 2:
         raise DeclarationError(f"cdist takes tensors of rank 2 or more, {x1.type} and {x2.type} came ({source_line()})")
+    if not isinstance(p, (int, float)) or not p >= 0:
+        raise DeclarationError(f"cdist takes a number of 0 or more for p, {shown(p)} came ({source_line()})")
     return norm(ops.sub(ops.unsqueeze(x1, [-2]), ops.unsqueeze(x2, [-3])), p, -1)

@@ -14,7 +14,7 @@ from staticgrad.graph import Value, source_line
 from staticgrad.ops.registry import constant, literal
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.shape import axis_of
-from staticgrad.types import is_unknown
+from staticgrad.types import Dim, is_unknown
 
 Labels = tuple[str, ...]
 
@@ -192,6 +192,9 @@ def _multiplied(a: Term, b: Term, needed: set[str]) -> Term:
     batch = [i for i in shared if i in needed]
     rows = [i for i in a.labels if i not in shared]
     columns = [i for i in b.labels if i not in shared]
+    if len(inner) > 1:
+        # Made one axis, sizes of 1 that only the run knows would not be repeated.
+        a, b = _repeated(a, b, inner), _repeated(b, a, inner)
     if not inner or (batch and not rows and not columns):
         labels = (*batch, *rows, *columns, *inner)
         return Term(ops.mul(a.ordered(labels), b.ordered(labels)), labels).summed(inner)
@@ -215,6 +218,20 @@ def _multiplied(a: Term, b: Term, needed: set[str]) -> Term:
         sizes = [a.size(i) for i in (*batch, *rows)] + [b.size(i) for i in columns]
         value = ops.reshape(value, ops.concat(*sizes, axis=0), allowzero=True)
     return Term(value, (*batch, *rows, *columns))
+
+
+def _repeated(a: Term, b: Term, labels: Sequence[str]) -> Term:
+    """With axes of unknown size repeated to those of the other."""
+    sizes: dict[str, tuple[Dim, Dim]] = {
+        i: (a.value.type.shape[a.labels.index(i)], b.value.type.shape[b.labels.index(i)]) for i in labels
+    }
+    doubtful = [i for i, (own, other) in sizes.items() if own != other and is_unknown(own)]
+    if not doubtful:
+        return a
+    one = constant(np.ones(1, np.int64))
+    return Term(
+        ops.expand(a.value, ops.concat(*[b.size(i) if i in doubtful else one for i in a.labels], axis=0)), a.labels
+    )
 
 
 def _without_repeated(a: Term, b: Term) -> Term:

@@ -8,7 +8,7 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, UnsupportedOperatorError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.indexing import reduced_at
-from staticgrad.ops.kinds import shape_of, with_derivative, without_derivative, zeros_like
+from staticgrad.ops.kinds import shape_of, with_derivative, without_derivative
 from staticgrad.ops.registry import constant
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.windows import numbers_along, size_of, whole_number
@@ -66,7 +66,8 @@ def _by_frequency(rows: Value, input: Value, weight: Value) -> Value:
     """`rows`, whose cotangents are divided by how often each was looked up."""
     places = ops.reshape(ops.cast(input, to=DType.int64), [-1, 1])
     one = constant(np.ones((), rows.type.dtype.numpy))
-    nothing = zeros_like(ops.gather(weight, constant(np.array(0)), axis=1))
+    rows_of_table = ops.reshape(size_of(weight, 0), [1])
+    nothing = ops.constant_of_shape(rows_of_table, value=np.zeros(1, rows.type.dtype.numpy))
     ones = ops.expand(one, ops.shape(places, start=0, end=1))
     frequency = reduced_at(ops.scatter_nd, nothing, places, ones, "add")
     divisor = ops.unsqueeze(ops.gather(frequency, input, axis=0), [-1])

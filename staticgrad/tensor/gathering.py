@@ -15,6 +15,12 @@ from staticgrad.tensor.windows import at_least_rank_1, common_extent
 from staticgrad.types import DType, TensorType, is_unknown, unknown
 
 
+def refuse_nowhere(x: Value, axis: int, index: Value) -> None:
+    """Refuse positions along a dimension that has none."""
+    if x.type.shape[axis] == 0 and all(isinstance(d, int) and d for d in index.type.shape):
+        raise ShapeError(f"dimension {axis} of {x.type} has no positions, indices {index.type} came ({source_line()})")
+
+
 @function
 def gather(input: Value, dim: int, index: Value, *, sparse_grad: bool = False) -> Value:
     """For every element of `index` the element of `input` at that position of `dim`.
@@ -25,7 +31,9 @@ def gather(input: Value, dim: int, index: Value, *, sparse_grad: bool = False) -
     if 0 in index.type.shape:
         nothing = ops.slice_(ops.reshape(input, [-1]), [0], [0])
         return ops.reshape(nothing, shape_of(index), allowzero=True)
-    found = ops.gather_elements(at_least_rank_1(input), at_least_rank_1(index), axis=axis)
+    ranked = at_least_rank_1(input)
+    refuse_nowhere(ranked, axis, index)
+    found = ops.gather_elements(ranked, at_least_rank_1(index), axis=axis)
     return found if index.type.shape else ops.reshape(found, [])
 
 
@@ -34,21 +42,29 @@ def index_select(input: Value, dim: int, index: Value) -> Value:
     """The slices of `input` along `dim` at the positions of a vector."""
     if len(index.type.shape) > 1:
         raise ShapeError(f"index_select takes a vector of positions, {index.type} came ({source_line()})")
-    found = ops.gather(at_least_rank_1(input), at_least_rank_1(index), axis=axis_of(input, dim))
+    axis, ranked = axis_of(input, dim), at_least_rank_1(input)
+    refuse_nowhere(ranked, axis, index)
+    found = ops.gather(ranked, at_least_rank_1(index), axis=axis)
     return found if input.type.shape else ops.reshape(found, [])
 
 
 @function
 def take(input: Value, index: Value) -> Value:
     """The elements of the flattened `input` at the positions `index`."""
-    return ops.gather(ops.reshape(input, [-1]), index, axis=0)
+    return _taken(input, index)
+
+
+def _taken(input: Value, index: Value) -> Value:
+    line = ops.reshape(input, [-1]) if 0 not in input.type.shape else ops.reshape(input, [0], allowzero=True)
+    refuse_nowhere(line, 0, index)
+    return ops.gather(line, index, axis=0)
 
 
 @function
 def take_along_dim(input: Value, indices: Value, dim: int | None = None) -> Value:
     """`gather` of tensors that broadcast in all dimensions but `dim`; without it, of both flattened."""
     if dim is None:
-        return ops.gather(ops.reshape(input, [-1]), ops.reshape(indices, [-1]), axis=0)
+        return _taken(input, ops.reshape(indices, [-1]))
     axis = axis_of(input, dim)
     if len(input.type.shape) != len(indices.type.shape):
         raise ShapeError(
@@ -63,6 +79,7 @@ def take_along_dim(input: Value, indices: Value, dim: int | None = None) -> Valu
             ops.expand(input, common_extent(input, indices, axis)),
             ops.expand(indices, common_extent(indices, input, axis)),
         )
+    refuse_nowhere(input, axis, indices)
     return ops.gather_elements(input, indices, axis=axis)
 
 

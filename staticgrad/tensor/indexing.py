@@ -12,7 +12,7 @@ from staticgrad.errors import DTypeError, ShapeError, UnsupportedOperatorError, 
 from staticgrad.graph import Value, constant_of, source_line
 from staticgrad.ops.registry import constant, literal
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.gathering import positions_of_mask
+from staticgrad.tensor.gathering import positions_of_mask, refuse_nowhere
 from staticgrad.tensor.scattering import stacked_positions
 from staticgrad.types import DType
 
@@ -173,6 +173,7 @@ def _checked(value: Value, x: Value, axis: int) -> Value:
     """Positions of integers that are within bounds as far as they are known."""
     if value.type.dtype not in (DType.int32, DType.int64):
         raise DTypeError(f"an index must be int32 or int64, {value.type} came ({source_line()})")
+    refuse_nowhere(x, axis, value)
     array = constant_of(value)
     if array is not None:
         for number in (array.min(), array.max()) if array.size else ():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError, shown
+from staticgrad.errors import DeclarationError, ShapeError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.ops.kinds import is_half, normal_axis
 from staticgrad.ops.registry import element_type, literal
@@ -111,15 +111,29 @@ def prod(x: Value, dim: int | None = None, keepdim: bool = False, dtype: object 
     return x if not x.type.shape and axes(x, dim) is None else reduced(ops.reduce_prod, x, dim, keepdim)
 
 
+def expect_something(x: Value, dim: Dims, name: str) -> None:
+    """Refuse an extreme of no elements, which does not exist."""
+    chosen = axes(x, dim)
+    empty = [i for i, d in enumerate(x.type.shape) if d == 0 and (chosen is None or i in chosen)]
+    if empty:
+        raise ShapeError(f"{name} of nothing: dimension {empty[0]} of {x.type} has size 0 ({source_line()})")
+
+
 @function
 def amax(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """The maximum over `dim` (all dimensions without it); ties share the derivative evenly."""
+    expect_something(x, dim, "amax")
+    if x.type.dtype is DType.bool:
+        return any(x, None if dim == () else dim, keepdim)
     return reduced(ops.reduce_max, x, dim, keepdim)
 
 
 @function
 def amin(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
     """The minimum over `dim` (all dimensions without it); ties share the derivative evenly."""
+    expect_something(x, dim, "amin")
+    if x.type.dtype is DType.bool:
+        return all(x, None if dim == () else dim, keepdim)
     return reduced(ops.reduce_min, x, dim, keepdim)
 
 
@@ -166,6 +180,7 @@ def _extreme(
         dim = literal(dim)
     if isinstance(dim, Value):
         return pairwise(x, dim)
+    expect_something(x, dim, "an extreme")
     if dim is None:
         return reduced(reduce, x, None, False)
     chosen = axes(x, dim)
@@ -191,6 +206,7 @@ def argmin(x: Value, dim: int | None = None, keepdim: bool = False) -> Value:
 
 
 def _where_extreme(operator: ops.Operator[..., Value], x: Value, dim: int | None, keepdim: bool) -> Value:
+    expect_something(x, dim, "the place of an extreme")
     if dim is None:
         found = operator(ops.reshape(x, [-1]), axis=0, keepdims=False)
         return ops.reshape(found, [1] * len(x.type.shape)) if keepdim else found
@@ -202,14 +218,18 @@ def _where_extreme(operator: ops.Operator[..., Value], x: Value, dim: int | None
 
 @function
 def all(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
-    """Whether all elements over `dim` are not zero."""
+    """Whether all elements over `dim` are not zero; over no dimension, `()`, every element by itself."""
+    if isinstance(dim, Sequence) and not len(dim):
+        return ops.cast(x, to=DType.bool)
     wrong = ops.cast(ops.logical_not(ops.cast(x, to=DType.bool)), to=DType.int64)
     return ops.equal(reduced(ops.reduce_sum, wrong, dim, keepdim), 0)
 
 
 @function
 def any(x: Value, dim: Dims = None, keepdim: bool = False) -> Value:
-    """Whether some element over `dim` is not zero."""
+    """Whether some element over `dim` is not zero; over no dimension, `()`, every element by itself."""
+    if isinstance(dim, Sequence) and not len(dim):
+        return ops.cast(x, to=DType.bool)
     right = ops.cast(ops.cast(x, to=DType.bool), to=DType.int64)
     return ops.greater(reduced(ops.reduce_sum, right, dim, keepdim), 0)
 

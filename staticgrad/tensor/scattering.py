@@ -14,11 +14,12 @@ from staticgrad.ops.indexing import reduced_at
 from staticgrad.ops.kinds import shape_of
 from staticgrad.ops.registry import constant, literal, plain
 from staticgrad.tensor.arithmetic import floor_divide
+from staticgrad.tensor.creation import filled
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.gathering import positions_of_mask
+from staticgrad.tensor.gathering import positions_of_mask, refuse_nowhere
 from staticgrad.tensor.shape import axis_of, reshape
 from staticgrad.tensor.windows import at_least_rank_1, size_of
-from staticgrad.types import DType, TensorType
+from staticgrad.types import DType, Shape, TensorType, is_unknown
 
 _REDUCTIONS = {"sum": "add", "prod": "mul", "mean": "add", "amax": "max", "amin": "min"}
 """What ONNX calls the reductions of scatter_reduce."""
@@ -26,7 +27,12 @@ _REDUCTIONS = {"sum": "add", "prod": "mul", "mean": "add", "amax": "max", "amin"
 
 def operand(x: Any, like: Value) -> Value:
     """A tensor, or a number in the element type of `like`."""
-    return x if isinstance(x, Value) else literal(plain(x), like.type.dtype)
+    if isinstance(x, Value):
+        return x
+    number = plain(x)
+    if isinstance(number, (int, float)):
+        return constant(filled(number, like.type.dtype).reshape(()))
+    return literal(number, like.type.dtype)
 
 
 @function
@@ -59,6 +65,7 @@ def _scattered(input: Value, dim: int, index: Value, src: Value, reduction: str)
     if 0 in index.type.shape:
         return input
     ranked, index, src = (at_least_rank_1(v) for v in (input, index, src))
+    refuse_nowhere(ranked, axis, index)
     src = _part(src, index)
     written = reduced_at(ops.scatter_elements, ranked, index, src, reduction, axis=axis)
     return written if input.type.shape else ops.reshape(written, [])
@@ -128,6 +135,7 @@ def _rows_written(input: Value, dim: int, index: Value, source: Value, reduction
     ranked, index = at_least_rank_1(input), at_least_rank_1(index)
     if len(index.type.shape) != 1:
         raise ShapeError(f"the index is a vector, {index.type} came ({source_line()})")
+    refuse_nowhere(ranked, axis, index)
     if not source.type.shape:
         source = ops.reshape(source, [1] * len(ranked.type.shape))
     rank = len(ranked.type.shape)
@@ -172,6 +180,9 @@ def index_fill(input: Value, dim: int, index: Value, value: Any) -> Value:
     """`input` with `value`, a number or tensor of rank 0, at the positions of a vector along `dim`."""
     axis = axis_of(input, dim)
     ranked, index = at_least_rank_1(input), at_least_rank_1(index)
+    if len(index.type.shape) != 1:
+        raise ShapeError(f"the index is a vector, {index.type} came ({source_line()})")
+    refuse_nowhere(ranked, axis, index)
     filling = operand(value, input)
     if filling.type.shape:
         raise ShapeError(f"index_fill takes one number, {filling.type} came ({source_line()})")
@@ -201,24 +212,26 @@ def index_put(input: Value, indices: Sequence[Any], values: Value, accumulate: b
         arrays += positions_of_mask(index, input, len(arrays)) if index.type.dtype is DType.bool else [index]
     if len(arrays) > len(input.type.shape):
         raise ShapeError(f"{len(arrays)} indices for a tensor of rank {len(input.type.shape)} ({source_line()})")
+    for axis, array in enumerate(arrays):
+        refuse_nowhere(input, axis, array)
     stacked = stacked_positions(arrays)
     rest = input.type.shape[len(arrays) :]
     wanted = (*stacked.type.shape[:-1], *rest)
     if values.type.shape != wanted:
-        own, missing = values.type.shape, len(wanted) - len(values.type.shape)
-        if missing < 0 or any(
-            isinstance(a, int) and a != 1 and isinstance(b, int) and a != b
-            for a, b in zip(own, wanted[missing:], strict=True)
-        ):
-            raise ShapeError(
-                f"index_put takes values that broadcast to what the indices read, {list(wanted)}, {values.type} came "
-                f"({source_line()})"
-            )
+        _check_written(values, wanted)
         lead = ops.shape(stacked, start=0, end=len(stacked.type.shape) - 1)
         parts = [p for p in (lead, ops.shape(input, start=len(arrays))) if p.type.shape != (0,)]
         target = ops.concat(*parts, axis=0) if parts else constant(np.zeros(0, np.int64))
         values = ops.expand.apply((values, target), {}, (TensorType(values.type.dtype, wanted),)).outputs[0]
     return reduced_at(ops.scatter_nd, input, stacked, values, "add" if accumulate else "none")
+
+
+def _check_written(values: Value, wanted: Shape) -> None:
+    """That values broadcast to the shape of what they replace."""
+    came = values.type.shape
+    pairs = zip(came, wanted[len(wanted) - len(came) :], strict=True) if len(came) <= len(wanted) else [(0, 1)]
+    if any(a not in (1, b) and not is_unknown(a) and not is_unknown(b) for a, b in pairs):
+        raise ShapeError(f"{values.type} does not fit where it is to be written, {list(wanted)} ({source_line()})")
 
 
 @function

@@ -138,7 +138,7 @@ def flatten(x: Value, start_dim: int = 0, end_dim: int = -1) -> Value:
 @function
 def unflatten(x: Value, dim: int, sizes: Sequence[int]) -> Value:
     """`x` with dimension `dim` split into `sizes`, one of which may be -1."""
-    axis = axis_of(x, dim)
+    axis = _cut_axis(x, dim, "unflatten")
     before, after = x.type.shape[:axis], x.type.shape[axis + 1 :]
     sizes = whole_numbers(sizes, "the sizes of unflatten", -1)
     length = x.type.shape[axis]
@@ -282,7 +282,7 @@ def stack(tensors: Sequence[Value], dim: int = 0) -> Value:
 @function
 def split(x: Value, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Value, ...]:
     """`x` cut along `dim` into parts of one size (the last may be smaller), or of the sizes given."""
-    axis = axis_of(x, dim)
+    axis = _cut_axis(x, dim, "split")
     length = x.type.shape[axis]
     if isinstance(split_size_or_sections, (int, np.integer)):
         size = int(split_size_or_sections)
@@ -298,6 +298,13 @@ def split(x: Value, split_size_or_sections: int | Sequence[int], dim: int = 0) -
     return _parts(x, sizes, axis)
 
 
+def _cut_axis(x: Value, dim: int, name: str) -> int:
+    """`dim` counted from the front, of a tensor that has dimensions."""
+    if not x.type.shape:
+        raise ShapeError(f"{name} takes a tensor of rank 1 or more, {x.type} came ({source_line()})")
+    return axis_of(x, dim)
+
+
 def _parts(x: Value, sizes: list[int], axis: int) -> tuple[Value, ...]:
     if len(sizes) == 1:
         total = x.type.shape[axis]
@@ -310,7 +317,7 @@ def _parts(x: Value, sizes: list[int], axis: int) -> tuple[Value, ...]:
 @function
 def split_with_sizes(x: Value, split_sizes: Sequence[int], dim: int = 0) -> tuple[Value, ...]:
     """`x` cut along `dim` into parts of the sizes given."""
-    return _parts(x, whole_numbers(split_sizes, "sizes of parts"), axis_of(x, dim))
+    return _parts(x, whole_numbers(split_sizes, "sizes of parts"), _cut_axis(x, dim, "split_with_sizes"))
 
 
 @function
@@ -319,7 +326,7 @@ def chunk(x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
 
     Of no elements, there are as many parts as asked for.
     """
-    length = x.type.shape[axis_of(x, dim)]
+    length = x.type.shape[_cut_axis(x, dim, "chunk")]
     (chunks,) = whole_numbers([chunks], "chunks", 1)
     if not isinstance(length, int):
         raise ShapeError(f"chunk needs a known size of dimension {dim} of {x.type} ({source_line()})")
@@ -329,7 +336,7 @@ def chunk(x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
 @function
 def unbind(x: Value, dim: int = 0) -> tuple[Value, ...]:
     """The slices of `x` along `dim`, without that dimension."""
-    axis = axis_of(x, dim)
+    axis = _cut_axis(x, dim, "unbind")
     length = x.type.shape[axis]
     if not isinstance(length, int):
         raise ShapeError(f"unbind needs a known size of dimension {dim} of {x.type} ({source_line()})")

@@ -152,7 +152,9 @@ def roll(input: Value, shifts: int | Sequence[int], dims: int | Sequence[int] | 
                 parts = ops.split(input, constant(np.array([cut, size - cut])), axis=axis)
                 input = ops.concat(parts[1], parts[0], axis=axis)
             continue
-        input = ops.gather(input, ops.mod(numbers_along(input, axis) - amount, size_of(input, axis)), axis=axis)
+        # Where there is nothing to move, there is nothing to divide by.
+        length = ops.max(size_of(input, axis), constant(np.array(1)))
+        input = ops.gather(input, ops.mod(numbers_along(input, axis) - amount, length), axis=axis)
     return input
 
 
