@@ -23,11 +23,12 @@ def _steps(name: str, kernel: Sequence[int], stride: Sizes | None) -> tuple[int,
     return each_axis(name, "stride", stride, len(kernel), 1)
 
 
-def _padded(name: str, kernel: Sequence[int], dilations: Sequence[int], padding: Sizes) -> tuple[int, ...]:
+def _padded(name: str, kernel: Sequence[int], padding: Sizes) -> tuple[int, ...]:
+    """The padding, which is limited as in PyTorch: by the kernel, whatever its dilation."""
     pads = each_axis(name, "padding", padding, len(kernel), 0)
-    if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(pads, kernel, dilations, strict=True)):
+    if any(2 * p > k for p, k in zip(pads, kernel, strict=True)):
         raise ShapeError(
-            f"padding of {name} is at most half of the window, {list(pads)} came for a kernel of {list(kernel)} "
+            f"padding of {name} is at most half of the kernel, {list(pads)} came for a kernel of {list(kernel)} "
             f"({source_line()})"
         )
     return pads
@@ -47,7 +48,7 @@ def _max_pooled(
     x, alone = batched(name, input, rank)
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     dilations = each_axis(name, "dilation", dilation, rank, 1)
-    pads = _padded(name, kernel, dilations, padding)
+    pads = _padded(name, kernel, padding)
     attributes = {
         "kernel_shape": kernel,
         "strides": _steps(name, kernel, stride),
@@ -83,7 +84,13 @@ def _average_pooled(
     x, alone = batched(name, input, rank)
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     strides = _steps(name, kernel, stride)
-    pads = _padded(name, kernel, (1,) * rank, padding)
+    pads = _padded(name, kernel, padding)
+    if rank == 3 and any(isinstance(n, int) and n < k for n, k in zip(spatial(x), kernel, strict=True)):
+        # So says PyTorch, for three axes only.
+        raise ShapeError(
+            f"the kernel of {name} is at most as large as its input, a kernel of {list(kernel)} came for {input.type} "
+            f"({source_line()})"
+        )
     y = ops.average_pool(
         x,
         kernel_shape=kernel,
