@@ -11,9 +11,17 @@ from staticgrad.graph import Value, source_line
 from staticgrad.ops.pooling import max_pool_values, window_sizes
 from staticgrad.ops.windows import pooled, spatial
 from staticgrad.tensor import arithmetic
-from staticgrad.tensor.convolution import Sizes, batched, each_axis
+from staticgrad.tensor.convolution import Sizes, batched, each_axis, flag
 from staticgrad.tensor.dispatch import function
 from staticgrad.types import count_elements
+
+
+def filled(name: str, input: Value, rank: int) -> tuple[Value, bool]:
+    """`input` with a batch axis, the only one that may have no elements, and whether it came without one."""
+    x, alone = batched(name, input, rank)
+    if 0 in x.type.shape[1:]:
+        raise ShapeError(f"{name} takes an input with elements, input: {input.type} came ({source_line()})")
+    return x, alone
 
 
 def _steps(name: str, kernel: Sequence[int], stride: Sizes | None) -> tuple[int, ...]:
@@ -45,7 +53,7 @@ def _max_pooled(
     return_indices: bool,
 ) -> Value | tuple[Value, Value]:
     name = f"max_pool{rank}d"
-    x, alone = batched(name, input, rank)
+    x, alone = filled(name, input, rank)
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     dilations = each_axis(name, "dilation", dilation, rank, 1)
     pads = _padded(name, kernel, padding)
@@ -54,9 +62,9 @@ def _max_pooled(
         "strides": _steps(name, kernel, stride),
         "pads": (*pads, *pads),
         "dilations": dilations,
-        "ceil_mode": bool(ceil_mode),
+        "ceil_mode": flag(name, "ceil_mode", ceil_mode),
     }
-    if not return_indices:
+    if not flag(name, "return_indices", return_indices):
         y = max_pool_values(x, **attributes)
         return ops.squeeze(y, [0]) if alone else y
     y, indices = ops.max_pool(x, **attributes)  # type: ignore[arg-type]
@@ -81,10 +89,14 @@ def _average_pooled(
     divisor_override: int | None = None,
 ) -> Value:
     name = f"avg_pool{rank}d"
-    x, alone = batched(name, input, rank)
+    x, alone = filled(name, input, rank)
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     strides = _steps(name, kernel, stride)
     pads = _padded(name, kernel, padding)
+    ceil_mode, padding_counts = (
+        flag(name, "ceil_mode", ceil_mode),
+        flag(name, "count_include_pad", count_include_pad),
+    )
     if rank == 3 and any(isinstance(n, int) and n < k for n, k in zip(spatial(x), kernel, strict=True)):
         # So says PyTorch, for three axes only.
         raise ShapeError(
@@ -96,8 +108,8 @@ def _average_pooled(
         kernel_shape=kernel,
         strides=strides,
         pads=(*pads, *pads),
-        ceil_mode=bool(ceil_mode),
-        count_include_pad=bool(count_include_pad),
+        ceil_mode=ceil_mode,
+        count_include_pad=padding_counts,
     )
     if divisor_override is not None:
         if isinstance(divisor_override, bool) or not isinstance(divisor_override, int) or divisor_override == 0:
@@ -105,7 +117,7 @@ def _average_pooled(
                 f"divisor_override of {name} is an int other than 0, {shown(divisor_override)} came ({source_line()})"
             )
         windows, _ = pooled(spatial(x), kernel, "NOTSET", None, (*pads, *pads), strides, ceil_mode)
-        sizes = window_sizes(x, y, windows, bool(count_include_pad), bool(ceil_mode))
+        sizes = window_sizes(x, y, windows, padding_counts, ceil_mode)
         y = y * (sizes / divisor_override)
     return ops.squeeze(y, [0]) if alone else y
 
@@ -117,8 +129,8 @@ def _norm_pooled(
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     if isinstance(norm_type, bool) or not isinstance(norm_type, (int, float)) or norm_type == 0:
         raise DeclarationError(f"norm_type of {name} is a number but 0, {shown(norm_type)} came ({source_line()})")
-    if norm_type > 0 and norm_type % 2 == 0 and not ceil_mode:
-        x, alone = batched(name, input, rank)
+    if not flag(name, "ceil_mode", ceil_mode) and norm_type > 0 and norm_type % 2 == 0:
+        x, alone = filled(name, input, rank)
         y = ops.lp_pool(x, kernel_shape=kernel, strides=_steps(name, kernel, stride), p=int(norm_type))
         return ops.squeeze(y, [0]) if alone else y
     # As in PyTorch: of odd powers the sign stays, and a window that ends beyond the input counts in full.
