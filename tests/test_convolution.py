@@ -200,6 +200,8 @@ W = sg.input("w", (4, 4, 3))
         (lambda: F.max_pool1d(X, 3, padding=2, dilation=3), "at most half of the kernel"),
         (lambda: F.max_pool1d(sg.input("o", (1, 1, 1)), 2, 2, 1, dilation=2), "nothing but padding"),
         (lambda: F.avg_pool3d(sg.input("o", (1, 1, 1, 3, 3)), 2, 2, 1), "at most as large as its input"),
+        (lambda: F.max_pool1d(sg.input("o", (2, 4, 0)), 2, 2, 1), "an input with elements"),
+        (lambda: F.adaptive_avg_pool1d(X, 2**30), "at most 10000 cells"),
         (lambda: F.avg_pool2d(X.unsqueeze(0), 2, divisor_override=0), "an int other than 0"),
         (lambda: F.adaptive_avg_pool1d(sg.input("n", (1, 2, "L")), 3), "needs spatial sizes that are known"),
         (lambda: F.lp_pool1d(X, 0, 2), "a number but 0"),

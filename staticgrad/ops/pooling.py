@@ -15,7 +15,7 @@ from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import abs, pow, sign
 from staticgrad.ops.convolution import spread
 from staticgrad.ops.indexing import scatter_elements
-from staticgrad.ops.kinds import floating, reshape_like
+from staticgrad.ops.kinds import floating, is_half, reshape_like
 from staticgrad.ops.logic import equal, greater, greater_or_equal, less, logical_and, where
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
@@ -230,13 +230,17 @@ def _(g, y, x, **attributes):
         g = where(greater(y[0] if isinstance(y, tuple) else y, lowest), g, 0)
     if indices is None:
         _, indices = max_pool.apply((x,), attributes, (result, TensorType(DType.int64, result.shape))).outputs
+    dtype = x.type.dtype
+    # onnxruntime's CPU provider adds no 16 bits at positions.
+    wide = DType.float32 if is_half(dtype) else dtype
+    g = OPERATORS["Cast"](g, to=wide) if is_half(dtype) else g
     count = count_elements(x.type.shape)
     length = constant(np.array([count], np.int64)) if isinstance(count, int) else reshape(OPERATORS["Size"](x), [1])
     zeros = OPERATORS["ConstantOfShape"].apply(
-        (length,), {"value": np.zeros(1, x.type.dtype.numpy)}, (TensorType(x.type.dtype, (count,)),)
+        (length,), {"value": np.zeros(1, wide.numpy)}, (TensorType(wide, (count,)),)
     )
     total = scatter_elements(zeros.outputs[0], reshape(indices, [-1]), reshape(g, [-1]), reduction="add")
-    return reshape_like(total, x)
+    return reshape_like(OPERATORS["Cast"](total, to=dtype) if is_half(dtype) else total, x)
 
 
 def _first_of_window(g, y, x, windows):

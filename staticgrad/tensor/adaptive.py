@@ -18,7 +18,7 @@ from staticgrad.ops.pooling import max_pool_values
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import spatial
 from staticgrad.tensor import reduction as reductions
-from staticgrad.tensor.convolution import each_axis, flag
+from staticgrad.tensor.convolution import each_axis
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.pooling import filled
 from staticgrad.types import Dim, is_static
@@ -101,7 +101,7 @@ def _largest(rank: int, input: Value, output_size: OutputSize, return_indices: b
     x, alone = filled(name, input, rank)
     sizes, wanted = spatial(x), _wanted(name, x, output_size)
     kernel = _even(sizes, wanted)
-    if kernel is not None and not flag(name, "return_indices", return_indices) and not all(m == 1 for m in wanted):
+    if kernel is not None and not return_indices and not all(m == 1 for m in wanted):
         y = max_pool_values(x, kernel_shape=kernel, strides=kernel)
         return ops.squeeze(y, [0]) if alone else y
     if all(m == 1 for m in wanted):

@@ -33,13 +33,6 @@ def each_axis(name: str, what: str, given: Sizes, rank: int, least: int) -> tupl
     return tuple(found * rank if len(found) == 1 else found)
 
 
-def flag(name: str, what: str, given: bool) -> bool:
-    """`given`, which is True or False."""
-    if not isinstance(given, (bool, np.bool_)):
-        raise DeclarationError(f"{what} of {name} is True or False, {shown(given)} came ({source_line()})")
-    return bool(given)
-
-
 def batched(name: str, x: Value, rank: int) -> tuple[Value, bool]:
     """`x` with a batch axis, and whether it came without one."""
     if len(x.type.shape) not in (rank + 1, rank + 2):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from staticgrad import eager
 from staticgrad.errors import DeclarationError, DTypeError, shown
@@ -21,12 +24,16 @@ def function(implementation: Callable[P, R]) -> Callable[P, R]:
     """Decorator: a PyTorch-named function that takes symbolic values, or eager tensors and then works on those.
 
     Where any argument (or element of a list argument) is an eager tensor, the eager function of the same name is
-    called instead. Else arrays and numbers become literals where a parameter is annotated as a Value or several.
+    called instead. Else arrays and numbers become literals where a parameter is annotated as a Value or several, and
+    an option that is annotated as a flag, a number or a string has to be one.
     """
     name = implementation.__name__
     parameters = inspect.signature(implementation).parameters.values()
     wanted = {p.name: _CONVERSIONS[p.annotation] for p in parameters if p.annotation in _CONVERSIONS}
     names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    options = [p for p in parameters if p.default is not p.empty]
+    checks = {p.name: _KINDS[p.annotation] for p in options if p.annotation in _KINDS}
+    checked = [(i, n, checks[n]) for i, n in enumerate(names) if n in checks]
     further = [i for i, n in enumerate(names) if i and n in wanted]
     takes_list = bool(names) and wanted.get(names[0]) is _values
 
@@ -37,6 +44,9 @@ def function(implementation: Callable[P, R]) -> Callable[P, R]:
                 if i < len(args) and type(args[i]) is not Value:
                     break
             else:
+                for i, key, kind in checked:
+                    if i < len(args):
+                        kind(args[i], name, key)
                 return implementation(*args, **kwargs)
         arguments = {k: _as_list(v, name, k) if wanted.get(k) is _values else v for k, v in kwargs.items()}
         leading = [_as_list(v, name, k) if wanted.get(k) is _values else v for k, v in zip(names, args, strict=False)]
@@ -44,6 +54,11 @@ def function(implementation: Callable[P, R]) -> Callable[P, R]:
         if _any_eager(leading) or _any_eager(arguments.values()):
             result: R = getattr(eager.functions, name)(*leading, **arguments)
             return result
+        for i, key, kind in checked:
+            if i < len(args):
+                kind(args[i], name, key)
+        for key in checks.keys() & arguments.keys():
+            checks[key](arguments[key], name, key)
         for i, key in enumerate(names[: len(args)]):
             if key in wanted:
                 leading[i] = wanted[key](leading[i], name, key)
@@ -80,6 +95,42 @@ _CONVERSIONS: dict[str, Callable[[Any, str, str], Any]] = {
     "Sequence[Value]": _values,
 }
 """What makes Values of the arguments of parameters that are annotated so."""
+
+
+def _flag(x: Any, function: str, parameter: str) -> None:
+    if not isinstance(x, (bool, np.bool_)):
+        raise DeclarationError(f"{function} takes True or False for {parameter}, {shown(x)} came ({source_line()})")
+
+
+def _flag_or_none(x: Any, function: str, parameter: str) -> None:
+    if x is not None:
+        _flag(x, function, parameter)
+
+
+def _text(x: Any, function: str, parameter: str) -> None:
+    if not isinstance(x, str):
+        raise DeclarationError(f"{function} takes a string for {parameter}, {shown(x)} came ({source_line()})")
+
+
+def _number(x: Any, function: str, parameter: str) -> None:
+    # What else the function takes in the place of a number, such as a Value, it looks at itself.
+    if not isinstance(x, (Real, Value)) and getattr(x, "shape", None) != ():
+        raise DeclarationError(f"{function} takes a number for {parameter}, {shown(x)} came ({source_line()})")
+
+
+def _number_or_none(x: Any, function: str, parameter: str) -> None:
+    if x is not None:
+        _number(x, function, parameter)
+
+
+_KINDS: dict[str, Callable[[Any, str, str], None]] = {
+    "bool": _flag,
+    "bool | None": _flag_or_none,
+    "str": _text,
+    "float": _number,
+    "float | None": _number_or_none,
+}
+"""What looks at the arguments of options that are annotated so."""
 
 
 def _as_list(xs: Any, function: str, parameter: str) -> list[Any]:

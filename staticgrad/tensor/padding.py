@@ -63,6 +63,8 @@ def _pairs(x: Value, pad: Sequence[int]) -> dict[int, tuple[int, int]]:
         numbers = [operator.index(n) for n in pad]
     except TypeError:
         raise DeclarationError(f"pad takes a list of ints, {shown(pad)} came ({source_line()})") from None
+    if any(abs(n) >= 2**31 for n in numbers) or any(isinstance(n, bool) for n in pad):
+        raise DeclarationError(f"pad takes ints below {2**31}, {shown(pad)} came ({source_line()})")
     rank = len(x.type.shape)
     if len(numbers) % 2 or len(numbers) > 2 * rank:
         raise ShapeError(

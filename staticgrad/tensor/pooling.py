@@ -11,7 +11,7 @@ from staticgrad.graph import Value, source_line
 from staticgrad.ops.pooling import max_pool_values, window_sizes
 from staticgrad.ops.windows import pooled, spatial
 from staticgrad.tensor import arithmetic
-from staticgrad.tensor.convolution import Sizes, batched, each_axis, flag
+from staticgrad.tensor.convolution import Sizes, batched, each_axis
 from staticgrad.tensor.dispatch import function
 from staticgrad.types import count_elements
 
@@ -62,9 +62,9 @@ def _max_pooled(
         "strides": _steps(name, kernel, stride),
         "pads": (*pads, *pads),
         "dilations": dilations,
-        "ceil_mode": flag(name, "ceil_mode", ceil_mode),
+        "ceil_mode": bool(ceil_mode),
     }
-    if not flag(name, "return_indices", return_indices):
+    if not return_indices:
         y = max_pool_values(x, **attributes)
         return ops.squeeze(y, [0]) if alone else y
     y, indices = ops.max_pool(x, **attributes)  # type: ignore[arg-type]
@@ -93,10 +93,6 @@ def _average_pooled(
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     strides = _steps(name, kernel, stride)
     pads = _padded(name, kernel, padding)
-    ceil_mode, padding_counts = (
-        flag(name, "ceil_mode", ceil_mode),
-        flag(name, "count_include_pad", count_include_pad),
-    )
     if rank == 3 and any(isinstance(n, int) and n < k for n, k in zip(spatial(x), kernel, strict=True)):
         # So says PyTorch, for three axes only.
         raise ShapeError(
@@ -108,8 +104,8 @@ def _average_pooled(
         kernel_shape=kernel,
         strides=strides,
         pads=(*pads, *pads),
-        ceil_mode=ceil_mode,
-        count_include_pad=padding_counts,
+        ceil_mode=bool(ceil_mode),
+        count_include_pad=bool(count_include_pad),
     )
     if divisor_override is not None:
         if isinstance(divisor_override, bool) or not isinstance(divisor_override, int) or divisor_override == 0:
@@ -117,7 +113,7 @@ def _average_pooled(
                 f"divisor_override of {name} is an int other than 0, {shown(divisor_override)} came ({source_line()})"
             )
         windows, _ = pooled(spatial(x), kernel, "NOTSET", None, (*pads, *pads), strides, ceil_mode)
-        sizes = window_sizes(x, y, windows, padding_counts, ceil_mode)
+        sizes = window_sizes(x, y, windows, count_include_pad, ceil_mode)
         y = y * (sizes / divisor_override)
     return ops.squeeze(y, [0]) if alone else y
 
@@ -129,7 +125,7 @@ def _norm_pooled(
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     if isinstance(norm_type, bool) or not isinstance(norm_type, (int, float)) or norm_type == 0:
         raise DeclarationError(f"norm_type of {name} is a number but 0, {shown(norm_type)} came ({source_line()})")
-    if not flag(name, "ceil_mode", ceil_mode) and norm_type > 0 and norm_type % 2 == 0:
+    if not ceil_mode and norm_type > 0 and norm_type % 2 == 0:
         x, alone = filled(name, input, rank)
         y = ops.lp_pool(x, kernel_shape=kernel, strides=_steps(name, kernel, stride), p=int(norm_type))
         return ops.squeeze(y, [0]) if alone else y
