@@ -77,11 +77,10 @@ class _Writer:
                 aliases.append((name, value))
             else:
                 self.names[value] = name
+        self.unfused = _pads_to_keep(self.graph)
         for node in self.graph.nodes:
             if node.op.name == "Constant":
-                name = self._fresh("literal")
-                self.names[node.outputs[0]] = name
-                write_tensor(proto.initializer.add(), name, node.attributes["value"])
+                self.names[node.outputs[0]] = self._literal(proto, node.attributes["value"])
             else:
                 self._node(proto, node)
         for name, value in aliases:
@@ -97,6 +96,9 @@ class _Writer:
         inputs = ["" if v is None else names[v] for v in node.inputs]
         while inputs and not inputs[-1]:
             inputs.pop()
+        types = [None if v is None else v.type.dtype for v in node.inputs[: len(inputs)]]
+        if operator == "Pad":
+            self._name_axes(proto, node, inputs, types)
         for value in node.outputs:
             if value not in names:
                 prefix = "" if node.derives_from is None else "grad."
@@ -105,12 +107,38 @@ class _Writer:
         written = proto.node.add(op_type=operator, name=outputs[0], input=inputs, output=outputs)
         given = _given_attributes(written, node, self._schema(operator))
         written.metadata_props.add(key="staticgrad.source", value=self.sources[source])
-        types = [None if v is None else v.type.dtype for v in node.inputs[: len(inputs)]]
         results = [v.type.dtype for v in node.outputs]
         known = (operator, len(types), *types, *results, *given.items()) if operator not in _FILLED else None
         if known is None or known not in self.seen:
             self.seen.add(known)
             self.opset = max(self.opset, lowest_opset(operator, types, results, given))
+
+    def _name_axes(self, proto: onnx.GraphProto, node: Node, inputs: list[str], types: list[DType | None]) -> None:
+        """Have a Pad name all of its axes or none, as onnxruntime needs it.
+
+        A Pad of some axes it breaks where it moves a Transpose over it. A Pad without axes it makes part of what stands
+        behind it, which must not happen to those of `_pads_to_keep`.
+        """
+        rank = len(node.outputs[0].type.shape)
+        pads, axes = (
+            constant_of(v) if v is not None else None for v in (node.inputs[1], (*node.inputs, None, None)[3])
+        )
+        if pads is not None and axes is not None:
+            full = np.zeros((2, rank), np.int64)
+            full[:, axes] = pads.reshape(2, -1)
+            inputs[1] = self._literal(proto, full.ravel())
+            del inputs[3:], types[3:]
+            while not inputs[-1]:
+                del inputs[-1], types[-1]
+        if node in self.unfused and len(inputs) < 4:
+            missing = 3 - len(inputs)
+            inputs += [*[""] * missing, self._literal(proto, np.arange(rank))]
+            types += [*[None] * missing, DType.int64]
+
+    def _literal(self, proto: onnx.GraphProto, array: Array) -> str:
+        name = self._fresh("literal")
+        write_tensor(proto.initializer.add(), name, array)
+        return name
 
     def _schema(self, operator: str) -> Attributes:
         if operator not in self.schemas:
@@ -126,6 +154,23 @@ class _Writer:
             name = stem if count == 1 else f"{stem}.{count}"
             if name not in self.taken:
                 return name
+
+
+def _pads_to_keep(graph: Graph) -> set[Node]:
+    """The nodes Pad that onnxruntime must not make part of the Conv or pool behind them.
+
+    It would do so also where they pad a weight, where they exceed the kernel, and where the last window of ceil_mode
+    does not count what the pool itself fills up.
+    """
+    found = set()
+    for node in graph.nodes:
+        if node.op.name in ("Conv", "AveragePool", "MaxPool"):
+            value = node.inputs[node.op.name == "Conv"]
+            while value is not None and value.node.op.name == "Cast":
+                value = value.node.inputs[0]
+            if value is not None and value.node.op.name == "Pad":
+                found.add(value.node)
+    return found
 
 
 def _default(attribute: Any) -> Any:

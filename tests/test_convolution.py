@@ -196,7 +196,12 @@ W = sg.input("w", (4, 4, 3))
         (lambda: sg.conv1d(X, W, stride=(1, 2)), "stride of conv1d must be one int or 1"),
         (lambda: sg.conv1d(X, W, groups=3), "12"),
         (lambda: sg.conv_transpose1d(X, W, output_padding=1), "must be smaller than stride or dilation"),
-        (lambda: F.max_pool1d(X, 2, padding=2), "at most half of the window"),
+        (lambda: F.max_pool1d(X, 2, padding=2), "at most half of the kernel"),
+        (lambda: F.max_pool1d(X, 3, padding=2, dilation=3), "at most half of the kernel"),
+        (lambda: F.max_pool1d(sg.input("o", (1, 1, 1)), 2, 2, 1, dilation=2), "nothing but padding"),
+        (lambda: F.avg_pool3d(sg.input("o", (1, 1, 1, 3, 3)), 2, 2, 1), "at most as large as its input"),
+        (lambda: F.max_pool1d(sg.input("o", (2, 4, 0)), 2, 2, 1), "an input with elements"),
+        (lambda: F.adaptive_avg_pool1d(X, 2**30), "at most 10000 cells"),
         (lambda: F.avg_pool2d(X.unsqueeze(0), 2, divisor_override=0), "an int other than 0"),
         (lambda: F.adaptive_avg_pool1d(sg.input("n", (1, 2, "L")), 3), "needs spatial sizes that are known"),
         (lambda: F.lp_pool1d(X, 0, 2), "a number but 0"),
@@ -218,3 +223,52 @@ def test_a_gradient_without_known_padding_is_refused() -> None:
     y: Value = sg.ops.conv(x, W, auto_pad="SAME_UPPER", strides=[2])
     with pytest.raises(sg.ShapeError, match="needs spatial sizes that are known"):
         sg.grad(y.sum(), x)
+
+
+def ran(outputs: list[Value], *arrays: Array, inputs: list[Value]) -> list[Array]:
+    """As a function runs: optimised by us, then by onnxruntime."""
+    function = sg.function(outputs, inputs, device="cpu")
+    return list(function(*(a.astype(np.float32) for a in arrays)))
+
+
+def test_windows_of_size_one_over_named_sizes() -> None:
+    x = sg.input("x", ("N", 2, "L"))
+    array = np.arange(12.0).reshape(2, 2, 3)
+    (found,) = ran([sg.grad((F.avg_pool1d(x, 1) * x).sum(), x)], array, inputs=[x])
+    np.testing.assert_allclose(found, 2 * array)
+
+
+def test_a_window_over_nothing_but_padding_of_a_named_size() -> None:
+    x, w = sg.input("x", (1, 1, "L")), sg.input("w", (1, 1, 1))
+    gradient = sg.grad(sg.conv1d(x, w, stride=3, padding=1).sum(), x)
+    for size, expected in ((1, [0]), (2, [0, 0]), (3, [0, 0, 2]), (4, [0, 0, 2, 0])):
+        (found,) = ran([gradient], np.ones((1, 1, size)), np.full((1, 1, 1), 2.0), inputs=[x, w])
+        assert found.ravel().tolist() == expected
+    gradient = sg.grad(F.max_pool1d(x, 2, 4, 1, dilation=2)[..., 0].sum(), x)
+    for size, expected in ((1, [0]), (2, [0, 1]), (3, [0, 1, 0])):
+        (found,) = ran([gradient], np.ones((1, 1, size)), inputs=[x])
+        assert found.ravel().tolist() == expected
+
+
+def test_what_onnxruntime_joins_with_a_pad() -> None:
+    x, w = sg.input("x", (2, 3, 5)), sg.input("w", (4, 5, 2))
+    a, b = draw(2, 3, 5), draw(4, 5, 2)
+    turned = x.permute(0, 2, 1)
+    # A Pad behind a Transpose, of a weight, and in front of a pool.
+    values = [
+        F.pad(turned, (1, 2)),
+        sg.conv1d(turned, sg.ops.pad(w, [0, 0, 0, 0, 0, 1])),
+        sg.ops.average_pool(sg.ops.pad(x, [0, 0, 1, 0, 0, 1]), kernel_shape=[2], strides=[3], ceil_mode=True),
+    ]
+    kept = Evaluator([x, w], values)({"x": a.astype(np.float32), "w": b.astype(np.float32)})
+    assert_all_near(ran(values, a, b, inputs=[x, w]), kept)
+
+
+def test_the_second_derivative_of_a_transposed_convolution_that_fits_its_weight() -> None:
+    x, w = sg.input("x", (3, 3)), sg.input("w", (3, 3, 3))
+    y = sg.conv_transpose1d(x, w, stride=2, output_padding=1)
+    gradients = list(sg.grad((y * y).sum(), [x, w]))
+    second = list(sg.grad(sum(((g * g).sum() for g in gradients), start=sg.constant(0.0)), [x, w]))
+    a, b = draw(3, 3), draw(3, 3, 3)
+    kept = Evaluator([x, w], second)({"x": a.astype(np.float32), "w": b.astype(np.float32)})
+    assert_all_near(ran(second, a, b, inputs=[x, w]), kept)

@@ -307,6 +307,13 @@ def test_multihead_attention_is_that_of_torch(kind: str, bias: bool) -> None:
     np.testing.assert_allclose(found, expected()[0].detach().numpy(), rtol=1e-4, atol=1e-4)
 
 
+def test_without_running_statistics_those_of_the_batch_hold_in_inference_too() -> None:
+    x = sg.input("x", (3, 2))
+    layer = sg.nn.BatchNorm1d(2, affine=False, track_running_stats=False)
+    array = np.arange(6, dtype=np.float32).reshape(3, 2) ** 2
+    np.testing.assert_array_equal(*sg.function([layer(x), layer.eval()(x)])(array))
+
+
 # - refusals -
 
 X = sg.input("x", (2, 4, 3))
@@ -328,6 +335,7 @@ V = sg.input("v", (3,))
         (lambda: F.batch_norm(V, None, None, training=True), r"\(N, C, ...\)"),
         (lambda: F.instance_norm(sg.input("s", (2, 4, 1))), "more than one element"),
         (lambda: F.group_norm(X, 3), "divides"),
+        (lambda: F.group_norm(sg.input("s", (1, 4)), 4), "more than one value"),
         (lambda: F.scaled_dot_product_attention(X, X, X, dropout_p=0.1), "dropout"),
         (lambda: F.scaled_dot_product_attention(X, X, X, sg.input("m", (4, 4), "int64")), "bools"),
         (lambda: F.scaled_dot_product_attention(V, X, X), "rank 2"),
@@ -348,7 +356,7 @@ V = sg.input("v", (3,))
         (lambda: F.rotary_embedding(X, sg.input("cs", (2,)), sg.input("sn", (2,))), "at most the features"),
         (lambda: F.local_response_norm(X[0], 3), "floating input"),
     ],
-    ids=range(31),
+    ids=range(32),
 )
 def test_refused(wrong: Any, words: str) -> None:
     with pytest.raises(sg.StaticgradError, match=words) as caught:

@@ -163,11 +163,14 @@ X = sg.input("x", ("N", 2, 3, 4))
         (lambda: F.pad(X, (1.5, 2)), "list of ints"),
         (lambda: F.pad(X, (4, 0), "reflect"), "cannot be mirrored"),
         (lambda: F.pad(X, (5, 0), "circular"), "more than once"),
+        (lambda: F.pad(X, (2, -3), "circular"), "goes around the 1 elements"),
+        (lambda: F.pad(X, (-5, 1)), "cut off more than the 4 elements"),
+        (lambda: F.pad(X, (0, -4), "replicate"), "cut off more than the 4 elements"),
         (lambda: F.pad(X, (1, 0), "edge"), "takes mode"),
         (lambda: F.pad(X, (1, 0), "reflect", 2.0), "constant only"),
         (lambda: F.pad(X, (-3, -2)), "cut off more"),
     ],
-    ids=range(23),
+    ids=range(26),
 )
 def test_what_is_wrong_is_said_in_one_line(wrong: Any, words: str) -> None:
     with pytest.raises(sg.StaticgradError, match=words) as caught:

@@ -165,7 +165,8 @@ class _BatchNorm(Module):
             self.running_var,
             self.weight,
             self.bias,
-            training=self.training,
+            # Without running statistics those of the batch are all there is.
+            training=self.training or self.running_mean is None,
             momentum=self.momentum,
             eps=self.eps,
         )

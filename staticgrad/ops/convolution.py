@@ -91,7 +91,7 @@ def _sum_of_channels(g):
 def spread(g: Value, w: Value, x: Value, windows: Windows, group: int) -> Value:
     """The cotangent of the input `x` of a convolution: every element of `g` times the kernel, where its window lay."""
     begin, end = windows.padding("Conv")
-    last, extra = list(end), [0] * len(end)
+    first, last, extra = list(begin), list(end), [0] * len(end)
     sizes = list(x.type.shape)
     for axis, (size, count) in enumerate(zip(spatial(x), spatial(g), strict=True)):
         # How many elements behind the last window belong to none.
@@ -104,30 +104,36 @@ def spread(g: Value, w: Value, x: Value, windows: Windows, group: int) -> Value:
                 continue
         # All that any window covers, to be cut or filled up to the size that the run knows.
         last[axis] = 0
-        sizes[axis + 2] = subtract_dims(windows.covered(axis, count), begin[axis])
+        reach = windows.reach(axis)
+        if not isinstance(reach, int) or reach <= begin[axis]:
+            # A single window may cover nothing but padding: that comes off afterwards.
+            first[axis] = 0
+        sizes[axis + 2] = subtract_dims(windows.covered(axis, count), first[axis])
     attributes = dict(conv_transpose.attributes) | {
         "dilations": windows.dilations,
         "group": group,
         "output_padding": tuple(extra),
-        "pads": (*begin, *last),
+        "pads": (*first, *last),
         "strides": windows.strides,
     }
     whole = TensorType(g.type.dtype, tuple(sizes))
-    result: Value = _fitted(conv_transpose.apply((g, w, None), attributes, (whole,)).outputs[0], x)
+    ahead = [b - f for b, f in zip(begin, first, strict=True)]
+    result: Value = _fitted(conv_transpose.apply((g, w, None), attributes, (whole,)).outputs[0], x, ahead)
     return result
 
 
-def _fitted(found, like):
-    """`found` cut off, or filled up with zeros, behind each spatial axis, in the type of `like`."""
-    if found.type == like.type:
+def _fitted(found, like, ahead=None):
+    """`found` without the `ahead` first elements of each spatial axis, then cut off or filled up to be as `like`."""
+    ahead = [0] * len(spatial(like)) if ahead is None else ahead
+    if found.type == like.type and not any(ahead):
         return found
-    rank = len(like.type.shape)
     differences = [subtract_dims(d, n) for d, n in zip(spatial(like), spatial(found), strict=True)]
+    front = [0, 0, *(-a for a in ahead), 0, 0]
     if all(isinstance(d, int) for d in differences):
-        amounts = constant(np.array([0] * (rank + 2) + differences, np.int64))
+        amounts = constant(np.array([*front, *(d + a for d, a in zip(differences, ahead, strict=True))], np.int64))
     else:
         grown = shape(like, start=2) - shape(found, start=2)
-        amounts = concat(constant(np.zeros(rank + 2, np.int64)), grown, axis=0)
+        amounts = concat(constant(np.array(front, np.int64)), grown + ahead if any(ahead) else grown, axis=0)
     result = TensorType(found.type.dtype, like.type.shape)
     return pad.apply((found, amounts, None, None), {"mode": "constant"}, (result,)).outputs[0]
 

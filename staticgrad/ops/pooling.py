@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import ml_dtypes
 import numpy as np
 
 from staticgrad.errors import DTypeError, UnsupportedOperatorError
@@ -15,7 +16,7 @@ from staticgrad.ops.arithmetic import abs, pow, sign
 from staticgrad.ops.convolution import spread
 from staticgrad.ops.indexing import reduced_at, scatter_elements
 from staticgrad.ops.kinds import floating, reshape_like
-from staticgrad.ops.logic import equal, greater_or_equal, less, logical_and, where
+from staticgrad.ops.logic import equal, greater, greater_or_equal, less, logical_and, where
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, expand, reshape, shape, unsqueeze
@@ -45,6 +46,7 @@ def _spread_evenly(g: Value, x: Value, windows: Windows) -> Value:
     whole = tuple(k * n if isinstance(n, int) else n for k, n in zip(windows.kernel, counts, strict=True))
     if (
         windows.kernel == windows.strides
+        and is_static(sizes)
         and whole == sizes
         and not any((*begin, *end))
         and set(windows.dilations) == {1}
@@ -174,8 +176,24 @@ def _max_pooled(x, *, storage_order, **attributes):
         raise UnsupportedOperatorError("MaxPool with storage_order=1 is not supported; use storage_order=0")
     if not x.type.dtype.is_float and x.type.dtype not in (DType.int8, DType.uint8):
         raise DTypeError(f"floating numbers, int8 or uint8 are expected, {x.type.dtype} came; cast with x.float()")
-    _, result = _pool(x, **attributes)
+    windows, result = _pool(x, **attributes)
+    for axis in _gaping(windows):
+        size, count = x.type.shape[axis + 2], result.shape[axis + 2]
+        if isinstance(size, int) and isinstance(count, int):
+            begin, _ = windows.padding("MaxPool")
+            reach = np.arange(windows.kernel[axis]) * windows.dilations[axis] - begin[axis]
+            places = np.arange(count)[:, None] * windows.strides[axis] + reach
+            require(
+                bool(((places >= 0) & (places < size)).any(1).all()),
+                f"a window over the {size} elements of axis {axis + 2} holds nothing but padding",
+            )
     return result, TensorType(DType.int64, result.shape)
+
+
+def _gaping(windows: Windows) -> list[int]:
+    """The axes along which all elements of a window may lie in the padding, on both sides of a small input."""
+    begin = windows.begin or (0,) * len(windows.kernel)
+    return [i for i, (p, d) in enumerate(zip(begin, windows.dilations, strict=True)) if p and d > 1]
 
 
 @onnx_op("MaxPool", type=_max_pooled)
@@ -206,6 +224,10 @@ def _(g, y, x, **attributes):
     if math.prod(windows.kernel) <= 4 and is_static((*spatial(x), *spatial(g))) and x.type.dtype is not DType.float64:
         windows.padding("MaxPool")
         return _first_of_window(g, y[0] if isinstance(y, tuple) else y, x, windows)
+    if any(not isinstance(x.type.shape[i + 2], int) for i in _gaping(windows)):
+        # A window of nothing but padding holds the lowest number, and onnxruntime names some element for it.
+        lowest = constant(np.array(ml_dtypes.finfo(x.type.dtype.numpy).min, x.type.dtype.numpy))
+        g = where(greater(y[0] if isinstance(y, tuple) else y, lowest), g, 0)
     if indices is None:
         _, indices = max_pool.apply((x,), attributes, (result, TensorType(DType.int64, result.shape))).outputs
     count = count_elements(x.type.shape)

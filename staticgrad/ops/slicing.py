@@ -214,7 +214,9 @@ def pad(
 def _(g, y, x, pads, value, axes, *, mode):
     if mode != "constant":
         return _unpadded(g, x, pads, axes, mode), None, None, None
-    inner = pad.apply((g, -pads, None, axes), {"mode": mode}, (x.type,)).outputs[0]
+    literal = constant_of(pads)
+    back = -pads if literal is None else constant(-literal)
+    inner = pad.apply((g, back, None, axes), {"mode": mode}, (x.type,)).outputs[0]
     if value is None:
         return inner, None, None, None
     # What was filled in: ones there, zeros at every element of x.

@@ -18,12 +18,16 @@ from staticgrad.ops.pooling import max_pool_values
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import spatial
 from staticgrad.tensor import reduction as reductions
-from staticgrad.tensor.convolution import batched
+from staticgrad.tensor.convolution import each_axis
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.shape import whole_numbers
+from staticgrad.tensor.pooling import filled
 from staticgrad.types import Dim, is_static
 
 OutputSize = int | Sequence[int | None] | None
+
+
+_MOST = 10_000
+"""Every cell along an axis is written out."""
 
 
 def _wanted(name: str, x: Value, output_size: OutputSize) -> tuple[Dim, ...]:
@@ -36,8 +40,17 @@ def _wanted(name: str, x: Value, output_size: OutputSize) -> tuple[Dim, ...]:
         raise ShapeError(
             f"output_size of {name} is one int or {len(sizes)}, {shown(output_size)} came ({source_line()})"
         )
-    whole_numbers([m for m in listed if m is not None], f"output_size of {name}", 1)
-    return tuple(n if m is None else int(m) for n, m in zip(sizes, listed, strict=True))
+    wanted = [
+        n if m is None else each_axis(name, "output_size", m, 1, 1)[0] for n, m in zip(sizes, listed, strict=True)
+    ]
+    if _even(sizes, wanted) is None and any(
+        isinstance(m, int) and m > _MOST and m != n for n, m in zip(sizes, wanted, strict=True)
+    ):
+        raise ShapeError(
+            f"{name} makes at most {_MOST} cells along an axis that they do not divide, {shown(output_size)} came for "
+            f"{x.type} ({source_line()})"
+        )
+    return tuple(wanted)
 
 
 def _cells(n: int, m: int) -> list[range]:
@@ -61,7 +74,7 @@ def _unknown(name: str, input: Value) -> ShapeError:
 
 def _averaged(rank: int, input: Value, output_size: OutputSize) -> Value:
     name = f"adaptive_avg_pool{rank}d"
-    x, alone = batched(name, input, rank)
+    x, alone = filled(name, input, rank)
     sizes, wanted = spatial(x), _wanted(name, x, output_size)
     kernel = _even(sizes, wanted)
     if wanted != sizes and all(m == 1 for m in wanted):
@@ -85,7 +98,7 @@ def _averaged(rank: int, input: Value, output_size: OutputSize) -> Value:
 
 def _largest(rank: int, input: Value, output_size: OutputSize, return_indices: bool) -> Value | tuple[Value, Value]:
     name = f"adaptive_max_pool{rank}d"
-    x, alone = batched(name, input, rank)
+    x, alone = filled(name, input, rank)
     sizes, wanted = spatial(x), _wanted(name, x, output_size)
     kernel = _even(sizes, wanted)
     if kernel is not None and not return_indices and not all(m == 1 for m in wanted):

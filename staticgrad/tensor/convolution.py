@@ -16,12 +16,20 @@ from staticgrad.tensor.shape import whole_numbers
 Sizes = int | Sequence[int]
 
 
+_LARGEST = 2**31 - 1
+"""The largest number that PyTorch and onnxruntime take for a size of windows."""
+
+
 def each_axis(name: str, what: str, given: Sizes, rank: int, least: int) -> tuple[int, ...]:
     """One number for every spatial axis: `given` itself, or the one number that it is."""
-    listed = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    listed = list(given) if isinstance(given, Sequence) and not isinstance(given, (str, bytes)) else [given]
+    if any(isinstance(n, (bool, np.bool_)) for n in listed):
+        raise ShapeError(f"{what} of {name} must be ints, {shown(given)} came ({source_line()})")
     found = whole_numbers(listed, f"{what} of {name}", least)
-    if len(found) not in (1, rank):
-        raise ShapeError(f"{what} of {name} must be one int or {rank}, {shown(given)} came ({source_line()})")
+    if len(found) not in (1, rank) or any(n > _LARGEST for n in found):
+        raise ShapeError(
+            f"{what} of {name} must be one int or {rank}, up to {_LARGEST}, {shown(given)} came ({source_line()})"
+        )
     return tuple(found * rank if len(found) == 1 else found)
 
 
@@ -42,7 +50,7 @@ def _weighed(name: str, weight: Value, groups: int, rank: int) -> None:
             f"{name} takes a weight with {rank} spatial sizes behind two of channels, weight: {weight.type} came "
             f"({source_line()})"
         )
-    whole_numbers([groups], f"groups of {name}", 1)
+    each_axis(name, "groups", groups, 1, 1)
 
 
 def _convolved(

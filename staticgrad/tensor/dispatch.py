@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import operator
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
-
-import numpy as np
 
 from staticgrad import eager
 from staticgrad.errors import DeclarationError, DTypeError, StaticgradError, shown
 from staticgrad.graph import Value, source_line
 from staticgrad.methods import FUNCTIONS
 from staticgrad.ops.registry import literal, plain
+from staticgrad.tensor.arguments import first_misfit, is_option, kinds_of, misfit
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,14 +22,24 @@ def function(implementation: Callable[P, R]) -> Callable[P, R]:
     """Decorator: a PyTorch-named function that takes symbolic values, or eager tensors and then works on those.
 
     Where any argument (or element of a list argument) is an eager tensor, the eager function of the same name is
-    called instead. Else arrays and numbers become literals where a parameter is annotated as a Value or several.
+    called instead. Else arrays and numbers become literals where a parameter is annotated as a Value or several, and
+    an option that is annotated as a flag, a number or a string has to be one.
     """
     name = implementation.__name__
     parameters = inspect.signature(implementation).parameters.values()
     wanted = {p.name: _CONVERSIONS[p.annotation] for p in parameters if p.annotation in _CONVERSIONS}
     names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    options = {p.name: kinds_of(p) for p in parameters if is_option(p)}
+    placed = [(i, n, options[n]) for i, n in enumerate(names) if n in options]
     further = [i for i, n in enumerate(names) if i and n in wanted]
     takes_list = bool(names) and wanted.get(names[0]) is _values
+
+    def check_options(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = [(n, args[i], kinds) for i, n, kinds in placed if i < len(args)]
+        for key, x, kinds in given + [(n, kwargs[n], options[n]) for n in kwargs if n in options]:
+            wrong = misfit(key, x, kinds)
+            if wrong is not None:
+                raise DeclarationError(f"{name} {wrong} ({source_line()})")
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
@@ -40,7 +48,7 @@ def function(implementation: Callable[P, R]) -> Callable[P, R]:
             raise
         except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
             # Looked for only now, so that a right call pays nothing.
-            reason = _misfit(implementation, args, kwargs)
+            reason = first_misfit(implementation, args, kwargs)
             if reason is None and isinstance(error, (ArithmeticError, MemoryError)):
                 reason = f"cannot be computed of these arguments: {' '.join(str(error).split())}"
             if reason is None:
@@ -54,6 +62,7 @@ def function(implementation: Callable[P, R]) -> Callable[P, R]:
                 if i < len(args) and type(args[i]) is not Value:
                     break
             else:
+                check_options(args, {})
                 return run(*args, **kwargs)
         arguments = {k: _as_list(v, name, k) if wanted.get(k) is _values else v for k, v in kwargs.items()}
         leading = [_as_list(v, name, k) if wanted.get(k) is _values else v for k, v in zip(names, args, strict=False)]
@@ -67,6 +76,7 @@ def function(implementation: Callable[P, R]) -> Callable[P, R]:
                 reason = " ".join(str(error).split())
                 raise eager.EagerError(f"{name} does not take these arguments: {reason}") from error
             return result
+        check_options(args, kwargs)
         for i, key in enumerate(names[: len(args)]):
             if key in wanted:
                 leading[i] = wanted[key](leading[i], name, key)
@@ -103,53 +113,6 @@ _CONVERSIONS: dict[str, Callable[[Any, str, str], Any]] = {
     "Sequence[Value]": _values,
 }
 """What makes Values of the arguments of parameters that are annotated so."""
-
-
-def _is_whole(x: Any) -> bool:
-    try:
-        return not isinstance(x, np.ndarray) and -(2**63) <= operator.index(x) < 2**63
-    except TypeError:
-        return False
-
-
-def _is_number(x: Any) -> bool:
-    number = plain(x)
-    return isinstance(number, float) or _is_whole(number)
-
-
-def _are_whole(x: Any) -> bool:
-    return isinstance(x, (list, tuple)) and all(_is_whole(n) for n in x)
-
-
-_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "float": (_is_number, "a number"),
-    "int": (_is_whole, "an int"),
-    "bool": (lambda x: isinstance(x, (bool, np.bool_)), "a bool"),
-    "str": (lambda x: isinstance(x, str), "a string"),
-    "Sequence[int]": (_are_whole, "a list of ints"),
-    "Value": (lambda x: isinstance(x, Value), "a tensor"),
-    "None": (lambda x: x is None, "None"),
-}
-"""What an annotation says of an argument."""
-
-_MEANT = {"Dims": "int | Sequence[int] | None", "Operand": "Value | float", "Sizes": "int | Sequence[int]"}
-
-
-def _misfit(implementation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    """What is wrong with the first argument that is not what its annotation says."""
-    signature = inspect.signature(implementation)
-    for key, given in signature.bind(*args, **kwargs).arguments.items():
-        annotation = str(signature.parameters[key].annotation)
-        kinds = [k for part in annotation.split(" | ") for k in _MEANT.get(part, part).split(" | ")]
-        parts = given if signature.parameters[key].kind is inspect.Parameter.VAR_POSITIONAL else (given,)
-        if key in ("size", "sizes", "shape", "dims", "repeats") and kinds == ["Any"]:
-            kinds = ["int", "Sequence[int]"]
-        if not all(k in _KINDS for k in kinds):
-            continue
-        for x in parts:
-            if not any(_KINDS[k][0](x) for k in kinds):
-                return f"takes {' or '.join(_KINDS[k][1] for k in kinds)} for {key}, {shown(x)} came"
-    return None
 
 
 def _as_list(xs: Any, function: str, parameter: str) -> list[Any]:

@@ -323,6 +323,11 @@ def group_norm(
         raise ShapeError(
             f"group_norm needs channels that num_groups={groups} divides, input: {input.type} came ({source_line()})"
         )
+    if channels == groups and _count(input, [0, *range(2, len(input.type.shape))]) == 1:
+        # So says PyTorch, for a batch of one element only.
+        raise ShapeError(
+            f"group_norm needs more than one value for each channel, input: {input.type} came ({source_line()})"
+        )
     wide, (weight, bias) = _in_one_type("group_norm", input, weight, bias)
     if 0 in wide.type.shape:
         # Nothing to normalize, but weight and bias have their derivatives, of 0.

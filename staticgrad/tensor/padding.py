@@ -26,6 +26,16 @@ def pad(input: Value, pad: Sequence[int], mode: str = "constant", value: float |
     if mode not in _MODES:
         raise DeclarationError(f"pad takes mode {', '.join(_MODES)}, {shown(mode)} came ({source_line()})")
     amounts = _pairs(input, pad)
+    left = {
+        a: (d, d + min(b, 0) + min(e, 0)) for a, (b, e) in amounts.items() if isinstance(d := input.type.shape[a], int)
+    }
+    for axis, (size, rest) in left.items():
+        repeated = mode in ("reflect", "replicate") and size > 0 and rest + max(*amounts[axis], 0) < 1
+        if rest < 0 or repeated:
+            raise ShapeError(
+                f"pads {amounts[axis]} cut off more than the {size} elements of dimension {axis} of {input.type} allow "
+                f"({source_line()})"
+            )
     if mode == "constant":
         # A number that fits no element type of integers is refused by the literal.
         filling = None if not value else literal(value, input.type.dtype)
@@ -34,10 +44,10 @@ def pad(input: Value, pad: Sequence[int], mode: str = "constant", value: float |
         raise DeclarationError(f"pad takes a value in mode constant only, {shown(value)} came ({source_line()})")
     if mode == "circular":
         for axis, (begin, end) in amounts.items():
-            size = input.type.shape[axis]
-            if isinstance(size, int) and max(begin, end) > size:
+            rest = left[axis][1] if axis in left else max(begin, end)
+            if max(begin, end) > rest:
                 raise ShapeError(
-                    f"circular padding by {max(begin, end)} goes around the {size} elements of dimension {axis} of "
+                    f"circular padding by {max(begin, end)} goes around the {rest} elements of dimension {axis} of "
                     f"{input.type} more than once ({source_line()})"
                 )
         return _padded(input, amounts, _MODES[mode])
@@ -53,6 +63,8 @@ def _pairs(x: Value, pad: Sequence[int]) -> dict[int, tuple[int, int]]:
         numbers = [operator.index(n) for n in pad]
     except TypeError:
         raise DeclarationError(f"pad takes a list of ints, {shown(pad)} came ({source_line()})") from None
+    if any(abs(n) >= 2**31 for n in numbers) or any(isinstance(n, bool) for n in pad):
+        raise DeclarationError(f"pad takes ints below {2**31}, {shown(pad)} came ({source_line()})")
     rank = len(x.type.shape)
     if len(numbers) % 2 or len(numbers) > 2 * rank:
         raise ShapeError(

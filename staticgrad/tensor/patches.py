@@ -137,7 +137,7 @@ def _pair(name: str, given: Any, what: str, least: int) -> Pair:
         numbers = [operator.index(n) for n in (given if isinstance(given, (list, tuple)) else [given] * 2)]
     except TypeError:
         numbers = []
-    if len(numbers) != 2 or min(numbers) < least:
+    if len(numbers) != 2 or min(numbers) < least or max(numbers) >= 2**31:
         raise ShapeError(
             f"{name} takes an int of {least} or more for {what}, or two, {shown(given)} came ({source_line()})"
         )

@@ -16,6 +16,14 @@ from staticgrad.tensor.dispatch import function
 from staticgrad.types import count_elements
 
 
+def filled(name: str, input: Value, rank: int) -> tuple[Value, bool]:
+    """`input` with a batch axis, the only one that may have no elements, and whether it came without one."""
+    x, alone = batched(name, input, rank)
+    if 0 in x.type.shape[1:]:
+        raise ShapeError(f"{name} takes an input with elements, input: {input.type} came ({source_line()})")
+    return x, alone
+
+
 def _steps(name: str, kernel: Sequence[int], stride: Sizes | None) -> tuple[int, ...]:
     """The strides, which are the sizes of the kernel where none are given."""
     if stride is None or (isinstance(stride, Sequence) and not stride):
@@ -23,11 +31,12 @@ def _steps(name: str, kernel: Sequence[int], stride: Sizes | None) -> tuple[int,
     return each_axis(name, "stride", stride, len(kernel), 1)
 
 
-def _padded(name: str, kernel: Sequence[int], dilations: Sequence[int], padding: Sizes) -> tuple[int, ...]:
+def _padded(name: str, kernel: Sequence[int], padding: Sizes) -> tuple[int, ...]:
+    """The padding, which is limited as in PyTorch: by the kernel, whatever its dilation."""
     pads = each_axis(name, "padding", padding, len(kernel), 0)
-    if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(pads, kernel, dilations, strict=True)):
+    if any(2 * p > k for p, k in zip(pads, kernel, strict=True)):
         raise ShapeError(
-            f"padding of {name} is at most half of the window, {list(pads)} came for a kernel of {list(kernel)} "
+            f"padding of {name} is at most half of the kernel, {list(pads)} came for a kernel of {list(kernel)} "
             f"({source_line()})"
         )
     return pads
@@ -44,10 +53,10 @@ def _max_pooled(
     return_indices: bool,
 ) -> Value | tuple[Value, Value]:
     name = f"max_pool{rank}d"
-    x, alone = batched(name, input, rank)
+    x, alone = filled(name, input, rank)
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     dilations = each_axis(name, "dilation", dilation, rank, 1)
-    pads = _padded(name, kernel, dilations, padding)
+    pads = _padded(name, kernel, padding)
     attributes = {
         "kernel_shape": kernel,
         "strides": _steps(name, kernel, stride),
@@ -80,10 +89,16 @@ def _average_pooled(
     divisor_override: int | None = None,
 ) -> Value:
     name = f"avg_pool{rank}d"
-    x, alone = batched(name, input, rank)
+    x, alone = filled(name, input, rank)
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     strides = _steps(name, kernel, stride)
-    pads = _padded(name, kernel, (1,) * rank, padding)
+    pads = _padded(name, kernel, padding)
+    if rank == 3 and any(isinstance(n, int) and n < k for n, k in zip(spatial(x), kernel, strict=True)):
+        # So says PyTorch, for three axes only.
+        raise ShapeError(
+            f"the kernel of {name} is at most as large as its input, a kernel of {list(kernel)} came for {input.type} "
+            f"({source_line()})"
+        )
     y = ops.average_pool(
         x,
         kernel_shape=kernel,
@@ -98,7 +113,7 @@ def _average_pooled(
                 f"divisor_override of {name} is an int other than 0, {shown(divisor_override)} came ({source_line()})"
             )
         windows, _ = pooled(spatial(x), kernel, "NOTSET", None, (*pads, *pads), strides, ceil_mode)
-        sizes = window_sizes(x, y, windows, bool(count_include_pad), bool(ceil_mode))
+        sizes = window_sizes(x, y, windows, count_include_pad, ceil_mode)
         y = y * (sizes / divisor_override)
     return ops.squeeze(y, [0]) if alone else y
 
@@ -110,8 +125,8 @@ def _norm_pooled(
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     if isinstance(norm_type, bool) or not isinstance(norm_type, (int, float)) or norm_type == 0:
         raise DeclarationError(f"norm_type of {name} is a number but 0, {shown(norm_type)} came ({source_line()})")
-    if norm_type > 0 and norm_type % 2 == 0 and not ceil_mode:
-        x, alone = batched(name, input, rank)
+    if not ceil_mode and norm_type > 0 and norm_type % 2 == 0:
+        x, alone = filled(name, input, rank)
         y = ops.lp_pool(x, kernel_shape=kernel, strides=_steps(name, kernel, stride), p=int(norm_type))
         return ops.squeeze(y, [0]) if alone else y
     # As in PyTorch: of odd powers the sign stays, and a window that ends beyond the input counts in full.

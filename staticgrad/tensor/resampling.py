@@ -123,7 +123,7 @@ def _each(given: Any, what: str, count: int, convert: Any) -> list[Any] | None:
         numbers = [convert(n) for n in listed]
     except (TypeError, ValueError):
         numbers = []
-    if len(numbers) != count or not all(0 < n < math.inf for n in numbers):
+    if len(numbers) != count or not all(0 < n < 2**31 for n in numbers):
         raise ShapeError(f"{what} is one positive number or a list of {count}, {shown(given)} came ({source_line()})")
     return numbers
 
