@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 
 from staticgrad.errors import ExportError, shown
-from staticgrad.graph import source_line
+from staticgrad.origin import source_line
 
 EXTERNAL_FROM = 2**31 - 2**24
 """Models of this many bytes or more keep their tensors in a file beside them: a protobuf holds less than 2 GiB."""

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from staticgrad.graph import Array, Graph, Node, SourceLine, Value, collection_paused, constant_of
+from staticgrad.graph import Array, Graph, Node, Value, collection_paused, constant_of
 from staticgrad.ops.registry import DIALECT
+from staticgrad.origin import SourceLine
 from staticgrad.types import DType, TensorType, as_dtype, is_unknown
 
 from .opset import FLOOR, lowest_opset, stamp

@@ -12,7 +12,8 @@ import safetensors
 import safetensors.numpy
 
 from staticgrad.errors import CheckpointError
-from staticgrad.graph import Array, source_line
+from staticgrad.graph import Array
+from staticgrad.origin import source_line
 from staticgrad.types import DType
 
 from .files import write_bytes

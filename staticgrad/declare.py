@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Array, Leaf, Value, source_line, topological
+from staticgrad.graph import Array, Leaf, Value, topological
 from staticgrad.ops.registry import Literal, element_type, literal
+from staticgrad.origin import source_line
 from staticgrad.types import TensorType, as_dtype, declared_shape
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./:-]*")

@@ -9,18 +9,10 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError, UnsupportedOperatorError, shown
-from staticgrad.graph import (
-    Derivation,
-    Leaf,
-    Node,
-    Value,
-    collection_paused,
-    deriving_from,
-    source_line,
-    topological,
-)
+from staticgrad.graph import Leaf, Node, Value, collection_paused, topological
 from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative, zeros_like
 from staticgrad.ops.registry import Operator, constant, literal, plain, shared_literal
+from staticgrad.origin import Derivation, deriving_from, source_line
 from staticgrad.types import TensorType, is_unknown
 
 Cotangents = dict[Value, Value]

@@ -9,8 +9,9 @@ from typing import Any
 
 from staticgrad.differentiate import differentiable_inputs, differentiated
 from staticgrad.errors import DeclarationError, shown
-from staticgrad.graph import Derivation, Graph, Node, SourceLine, Value, source_line, topological
+from staticgrad.graph import Graph, Node, Value, topological
 from staticgrad.ops.registry import Operator
+from staticgrad.origin import Derivation, SourceLine, source_line
 
 
 @dataclass(frozen=True)

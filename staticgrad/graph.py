@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import gc
 import itertools
-import os
 import string
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, Protocol
 
@@ -18,76 +15,12 @@ from numpy.typing import NDArray
 
 from staticgrad.errors import DeclarationError, SymbolicValueError
 from staticgrad.methods import Methods
+from staticgrad.origin import Origin, SourceLine, current_origin, source_line
 from staticgrad.types import Dim, DType, TensorType, is_unknown
 
 Array = NDArray[Any]
 Content = tuple[Dim, ...] | Dim
 """What a small integer tensor is known to hold: the dimensions in it, as a tuple for rank 1, bare for rank 0."""
-
-
-class SourceLine(NamedTuple):
-    """Where the user declared something."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line}"
-
-
-_INSIDE = (__name__.partition(".")[0], "contextlib", "copy")
-
-
-class Derivation(NamedTuple):
-    """One run of reverse accumulation: the values that it went back from, and each gradient's `id` with its target.
-
-    Gradients are known by their `id`, so that a graph has no references in a circle and is freed at once.
-    """
-
-    outputs: tuple[Value, ...]
-    targets: dict[int, Value]
-
-
-class Origin(NamedTuple):
-    """The forward node in whose derivative a node was made, and the run that asked for it."""
-
-    node: Node
-    derivation: Derivation
-
-
-_origin: ContextVar[tuple[Origin | None, SourceLine] | None] = ContextVar("origin", default=None)
-
-
-def source_line() -> SourceLine:
-    """The line of the nearest caller outside this package."""
-    frame = sys._getframe(1)
-    while frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE and frame.f_back is not None:
-        frame = frame.f_back
-    return SourceLine(frame.f_code.co_filename, frame.f_lineno)
-
-
-class deriving_from:
-    """Nodes made inside belong to the derivative of `node` and carry its source line."""
-
-    __slots__ = ("origin", "token")
-
-    def __init__(self, node: Node, derivation: Derivation) -> None:
-        self.origin: tuple[Origin | None, SourceLine] = (Origin(node, derivation), node.source)
-
-    def __enter__(self) -> None:
-        self.token = _origin.set(self.origin)
-
-    def __exit__(self, *_: object) -> None:
-        _origin.reset(self.token)
-
-
-class rewriting(deriving_from):
-    """Nodes made inside stand in for `node`: they carry its source line and belong to the same derivative."""
-
-    __slots__ = ()
-
-    def __init__(self, node: Node) -> None:
-        self.origin = (node.origin, node.source)
 
 
 @contextmanager
@@ -156,7 +89,7 @@ class Node:
         self.pullback = pullback
         self.training = training
         if source is None:
-            inside = _origin.get()
+            inside = current_origin.get()
             origin, source = (None, source_line()) if inside is None else inside
         self.source = source
         self.origin = origin

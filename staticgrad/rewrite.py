@@ -9,9 +9,10 @@ import numpy as np
 import onnx
 
 from staticgrad.errors import GradientError
-from staticgrad.graph import Graph, Leaf, Node, Pullback, Value, collection_paused, constant_of, rewriting, topological
+from staticgrad.graph import Graph, Leaf, Node, Pullback, Value, collection_paused, constant_of, topological
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.registry import DIALECT, Operator, constant
+from staticgrad.origin import rewriting
 
 Equation = Callable[[Node], Value | None]
 """Left side in, right side out: a value equal to the node's first output, or None where the equation does not apply."""

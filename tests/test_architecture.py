@@ -9,13 +9,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-GROUND = {"errors", "types", "methods", "graph"}
+GROUND = {"errors", "types", "methods", "origin", "graph"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "types": {"errors"},
     # Only for type checkers: what arithmetic on values gives.
     "methods": {"graph", "tensor"},
-    "graph": {"errors", "types", "methods"},
+    # Only for type checkers: nodes and values that an origin names.
+    "origin": {"graph"},
+    "graph": {"errors", "types", "methods", "origin"},
     "ops": GROUND,
     "rewrite": GROUND | {"ops"},
     "differentiate": GROUND | {"ops"},

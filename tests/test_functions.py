@@ -107,8 +107,9 @@ def test_every_function_has_a_row_or_a_test() -> None:
 
 
 def test_every_method_has_the_signature_of_its_function() -> None:
-    for name, method in vars(Methods).items():
-        if name.startswith("_") or not inspect.isfunction(method) or name in ("dim", "numel", "size"):
+    methods = {name: f for base in reversed(Methods.__mro__) for name, f in vars(base).items()}
+    for name, method in methods.items():
+        if name.startswith("_") or not inspect.isfunction(method) or name in ("dim", "numel", "size", "where"):
             continue
         of_function = inspect.signature(
             FUNCTIONS[{"clip": "clamp", "unfold": "unfold_dimension"}.get(name, name)]
@@ -613,3 +614,9 @@ def test_shapes_may_be_values_and_names() -> None:
     assert x.unsqueeze(0).expand(n, -1, -1).shape == ("N", "N", 6)
     assert x.flatten().shape == ("N*6",) and x.flatten().reshape(-1, 6).shape == ("N", 6)
     assert x.repeat(2, 1).shape == ("N*2", 6) and sg.cat([x, x]).shape == ("N*2", 6) and x[1:].shape == ("N-1", 6)
+
+
+def test_where_as_a_method_takes_its_own_elements_where_the_condition_holds() -> None:
+    values, gradients = run(lambda x, y: x.where(x > 0, y * 3.0), np.array([1.0, -1.0]), np.array([5.0, 7.0]))
+    np.testing.assert_array_equal(values[0], [1, 21])
+    np.testing.assert_array_equal(gradients, [[1, 0], [0, 3]])

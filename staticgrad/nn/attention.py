@@ -8,10 +8,11 @@ import numpy as np
 
 from staticgrad.declare import parameter
 from staticgrad.errors import DeclarationError
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.nn import functional, init
 from staticgrad.nn.layers import Module
 from staticgrad.ops.registry import element_type
+from staticgrad.origin import source_line
 
 
 class MultiheadAttention(Module):

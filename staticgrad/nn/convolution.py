@@ -6,9 +6,10 @@ import math
 
 from staticgrad.declare import parameter
 from staticgrad.errors import DeclarationError
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.nn import functional, init
 from staticgrad.nn.layers import Module, positive
+from staticgrad.origin import source_line
 from staticgrad.tensor.convolution import Sizes, each_axis
 from staticgrad.tensor.shape import flatten
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from staticgrad.errors import DeclarationError, ShapeError
-from staticgrad.graph import Array, source_line
+from staticgrad.graph import Array
+from staticgrad.origin import source_line
 from staticgrad.types import DType, as_dtype
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}

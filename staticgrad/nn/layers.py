@@ -8,8 +8,9 @@ from typing import Self
 
 from staticgrad.declare import parameter
 from staticgrad.errors import DeclarationError, shown
-from staticgrad.graph import Leaf, Value, source_line
+from staticgrad.graph import Leaf, Value
 from staticgrad.nn import functional, init
+from staticgrad.origin import source_line
 
 
 class Module:

@@ -8,10 +8,11 @@ import numpy as np
 
 from staticgrad.declare import parameter, state
 from staticgrad.errors import DeclarationError, ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.nn import functional
 from staticgrad.nn.layers import Module
 from staticgrad.ops.registry import element_type
+from staticgrad.origin import source_line
 
 
 def _filled(number: float, shape: int | Sequence[int], dtype: object) -> np.ndarray:

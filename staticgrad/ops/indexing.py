@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.kinds import (
     common_dtype,
@@ -23,6 +23,7 @@ from staticgrad.ops.kinds import (
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, expand, listed, reshape, shape, transpose, unsqueeze
+from staticgrad.origin import source_line
 from staticgrad.types import Dim, DType, TensorType, is_unknown, unknown
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Content, Node, Pullback, Training, Value, constant_of, source_line
+from staticgrad.graph import Content, Node, Pullback, Training, Value, constant_of
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.registry import constant, literal, require
+from staticgrad.origin import source_line
 from staticgrad.types import (
     Dim,
     DType,

@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, StaticgradError, shown
-from staticgrad.graph import Array, Content, Node, Pullback, SourceLine, Value, source_line
+from staticgrad.graph import Array, Content, Node, Pullback, Value
 from staticgrad.methods import OPERATORS
+from staticgrad.origin import SourceLine, source_line
 from staticgrad.types import Dim, DType, TensorType, as_dtype, narrowed
 
 P = ParamSpec("P")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from staticgrad.errors import DeclarationError, ShapeError, UnsupportedOperatorError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.registry import require
+from staticgrad.origin import source_line
 from staticgrad.types import Dim, add_dims, divide_dims, multiply_dims, unknown
 
 AUTOMATIC = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")

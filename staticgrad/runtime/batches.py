@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from staticgrad.errors import FeedError, shown
-from staticgrad.graph import source_line
+from staticgrad.origin import source_line
 from staticgrad.runtime.feeds import Feeds
 
 Batch = Mapping[str, Any]

@@ -17,7 +17,8 @@ import onnxruntime
 from onnx import helper
 
 from staticgrad.errors import DeviceError
-from staticgrad.graph import Array, source_line
+from staticgrad.graph import Array
+from staticgrad.origin import source_line
 from staticgrad.types import DType
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import onnxruntime
 
 from staticgrad.errors import DTypeError, FeedError, SymbolicValueError, shown
-from staticgrad.graph import Array, Graph, Value, source_line
+from staticgrad.graph import Array, Graph, Value
+from staticgrad.origin import source_line
 from staticgrad.runtime.device import bfloat16_value, to_numpy
 from staticgrad.types import Dim, DType, TensorType, as_dtype, dtype_from_onnx, evaluate_dim, is_unknown, narrowed
 

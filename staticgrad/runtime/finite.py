@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.graph import Array, Graph, Leaf, Value, rewriting
+from staticgrad.graph import Array, Graph, Leaf, Value
 from staticgrad.ops.kinds import is_half
+from staticgrad.origin import rewriting
 from staticgrad.types import DType
 
 

@@ -11,8 +11,9 @@ import onnx
 
 from staticgrad.declare import check_update, leaves_behind
 from staticgrad.errors import DeclarationError, shown
-from staticgrad.graph import Array, Graph, Leaf, Value, source_line
+from staticgrad.graph import Array, Graph, Leaf, Value
 from staticgrad.optimise import optimise
+from staticgrad.origin import source_line
 from staticgrad.runtime.device import CPU, resolve_device, to_device, to_numpy
 from staticgrad.runtime.feeds import Feeds
 from staticgrad.runtime.session import Session, SessionSettings

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 
 from staticgrad.errors import DeclarationError, DeviceError, RunError
-from staticgrad.graph import source_line
+from staticgrad.origin import source_line
 from staticgrad.runtime.device import Device, bind_feed, providers_of
 
 _LEVELS = {

@@ -11,7 +11,8 @@ import numpy as np
 import onnxruntime
 
 from staticgrad.errors import CheckpointError, DeclarationError, FeedError, NotFiniteError, shown
-from staticgrad.graph import Array, Graph, source_line
+from staticgrad.graph import Array, Graph
+from staticgrad.origin import source_line
 from staticgrad.runtime import checkpoint
 from staticgrad.runtime.batches import Batch, as_batch, batches_of, check_counts, count_samples
 from staticgrad.runtime.device import Device, bind_feed, empty_on, resolve_device, to_device, to_numpy

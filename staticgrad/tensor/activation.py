@@ -10,8 +10,9 @@ import math
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import with_derivative
+from staticgrad.origin import source_line
 from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import expm1, floating, log1p

@@ -13,10 +13,11 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.pooling import max_pool_values
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import spatial
+from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.convolution import each_axis
 from staticgrad.tensor.dispatch import function

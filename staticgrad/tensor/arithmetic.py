@@ -6,9 +6,10 @@ import math
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import without_derivative
 from staticgrad.ops.registry import constant, literal, plain, promote
+from staticgrad.origin import source_line
 from staticgrad.tensor.creation import filled
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import Operand, floating, trunc

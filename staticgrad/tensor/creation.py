@@ -10,9 +10,10 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Array, Value, source_line
+from staticgrad.graph import Array, Value
 from staticgrad.ops.kinds import is_half, shape_of
 from staticgrad.ops.registry import constant, element_type, literal, plain
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.shape import sizes_given, whole_numbers
 from staticgrad.types import DType

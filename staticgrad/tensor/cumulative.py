@@ -9,9 +9,10 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import is_half, shape_of
 from staticgrad.ops.registry import constant
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating
 from staticgrad.tensor.reduction import axes, summable

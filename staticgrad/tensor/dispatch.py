@@ -9,9 +9,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from staticgrad import eager
 from staticgrad.errors import DeclarationError, DTypeError, StaticgradError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.methods import FUNCTIONS
 from staticgrad.ops.registry import literal, plain
+from staticgrad.origin import source_line
 from staticgrad.tensor.arguments import first_misfit, is_option, kinds_of, misfit
 
 P = ParamSpec("P")

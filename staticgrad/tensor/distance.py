@@ -6,9 +6,10 @@ import math
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import with_derivative
 from staticgrad.ops.registry import element_type, plain, promote
+from staticgrad.origin import source_line
 from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating

@@ -8,9 +8,10 @@ import ml_dtypes
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import with_derivative, without_derivative
 from staticgrad.ops.registry import literal, plain
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.types import DType
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, UnsupportedOperatorError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.indexing import reduced_at
 from staticgrad.ops.kinds import shape_of, with_derivative, without_derivative
 from staticgrad.ops.registry import constant
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.windows import numbers_along, size_of, whole_number
 from staticgrad.types import DType

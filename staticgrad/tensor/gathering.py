@@ -6,9 +6,10 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DTypeError, ShapeError
-from staticgrad.graph import Value, constant_of, source_line
+from staticgrad.graph import Value, constant_of
 from staticgrad.ops.kinds import shape_of
 from staticgrad.ops.registry import constant
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.shape import axis_of
 from staticgrad.tensor.windows import at_least_rank_1, common_extent

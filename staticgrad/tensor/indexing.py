@@ -9,8 +9,9 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DTypeError, ShapeError, UnsupportedOperatorError, shown
-from staticgrad.graph import Value, constant_of, source_line
+from staticgrad.graph import Value, constant_of
 from staticgrad.ops.registry import constant, literal
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.gathering import positions_of_mask, refuse_nowhere
 from staticgrad.tensor.scattering import stacked_positions

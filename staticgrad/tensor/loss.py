@@ -6,8 +6,9 @@ import math
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import is_half, ratio_of_sizes
+from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.activation import log_one_plus_exp
 from staticgrad.tensor.dispatch import function

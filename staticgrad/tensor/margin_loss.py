@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
+from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.activation import log_one_plus_exp, logsigmoid
 from staticgrad.tensor.arithmetic import clamp

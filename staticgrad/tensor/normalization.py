@@ -12,8 +12,9 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Leaf, Value, source_line
+from staticgrad.graph import Leaf, Value
 from staticgrad.ops.kinds import in_training, is_half, ratio_of_sizes, reshape_like, with_derivative, without_derivative
+from staticgrad.origin import source_line
 from staticgrad.tensor.arithmetic import pow
 from staticgrad.tensor.creation import ones, ones_like, zeros_like
 from staticgrad.tensor.dispatch import function

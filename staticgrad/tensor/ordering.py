@@ -6,8 +6,9 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import ShapeError
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.registry import constant
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.reduction import ValuesAndIndices
 from staticgrad.tensor.shape import axis_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.layout import Part, laid_out
 

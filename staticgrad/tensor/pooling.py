@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.pooling import max_pool_values, window_sizes
 from staticgrad.ops.windows import pooled, spatial
+from staticgrad.origin import source_line
 from staticgrad.tensor import arithmetic
 from staticgrad.tensor.convolution import Sizes, batched, each_axis
 from staticgrad.tensor.dispatch import function

@@ -6,9 +6,10 @@ import math
 
 from staticgrad import ops
 from staticgrad.errors import ShapeError
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import with_derivative
 from staticgrad.ops.registry import literal
+from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function

@@ -10,9 +10,10 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import is_half, normal_axis
 from staticgrad.ops.registry import element_type, literal
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating
 from staticgrad.types import DType

@@ -15,9 +15,10 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import full_like, is_half, without_derivative
 from staticgrad.ops.registry import constant
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.layout import Part, laid_out
 from staticgrad.types import DType, is_unknown

@@ -9,10 +9,11 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, UnsupportedOperatorError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.indexing import reduced_at
 from staticgrad.ops.kinds import shape_of
 from staticgrad.ops.registry import constant, literal, plain
+from staticgrad.origin import source_line
 from staticgrad.tensor.arithmetic import floor_divide
 from staticgrad.tensor.creation import filled
 from staticgrad.tensor.dispatch import function

@@ -11,9 +11,10 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, StaticgradError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import normal_axis, shape_of
 from staticgrad.ops.registry import constant, promote
+from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.types import Dim, DType, count_elements, divide_dims, is_unknown
 

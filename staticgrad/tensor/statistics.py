@@ -6,8 +6,9 @@ import builtins
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.kinds import is_half, ratio_of_sizes
+from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating

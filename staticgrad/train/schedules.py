@@ -10,8 +10,9 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import SourceLine, Value, source_line
+from staticgrad.graph import Value
 from staticgrad.ops.registry import literal
+from staticgrad.origin import SourceLine, source_line
 from staticgrad.types import DType
 
 

@@ -11,9 +11,10 @@ from staticgrad import ops
 from staticgrad.declare import check_update, leaves, leaves_behind
 from staticgrad.differentiate import check_scalar, grad
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, shown
-from staticgrad.graph import Array, Graph, Leaf, Node, Value, print_graph, source_line, topological
+from staticgrad.graph import Array, Graph, Leaf, Node, Value, print_graph, topological
 from staticgrad.ops.kinds import is_half
 from staticgrad.optimise import optimise
+from staticgrad.origin import source_line
 from staticgrad.rewrite import in_inference, substituted
 from staticgrad.train.sections import sections
 from staticgrad.train.states import naming

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, shown
-from staticgrad.graph import Value, source_line
+from staticgrad.graph import Value
+from staticgrad.origin import source_line
 from staticgrad.train.schedules import in_graph, number, rate_value
 from staticgrad.train.states import after, counter, moments, naming
 from staticgrad.types import DType
