@@ -54,11 +54,12 @@ def kinds_of(parameter: inspect.Parameter) -> tuple[str, ...]:
 
 
 def is_option(parameter: inspect.Parameter) -> bool:
-    """Whether a parameter is a flag, a number or a string with a default, which is looked at before every call."""
-    kinds = kinds_of(parameter)
-    return (
-        parameter.default is not parameter.empty and bool(kinds) and {"bool", "str", "float", "None"}.issuperset(kinds)
-    )
+    """Whether a parameter is a flag, a number or a string with a default, which is looked at before every call.
+
+    One that takes None only is refused by the function itself, which says what to pass in its place.
+    """
+    kinds = {*kinds_of(parameter)} - {"None"}
+    return parameter.default is not parameter.empty and bool(kinds) and kinds <= {"bool", "str", "float"}
 
 
 def misfit(key: str, given: Any, kinds: tuple[str, ...]) -> str | None:
