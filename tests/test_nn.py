@@ -28,6 +28,7 @@ def test_embedding() -> None:
     rows, gradient = sg.function([layer(i), sg.grad(layer(i).sum(), table)])(np.array([3, 0, 3]))
     np.testing.assert_array_equal(rows, table.node.initial[[3, 0, 3]])  # type: ignore[attr-defined]
     assert gradient.sum(-1).tolist() == [0, 0, 0, 4, 0]
+    assert rows[1].tolist() == [0, 0] and (rows[0] != 0).all()
 
 
 CONVOLUTIONS = [
@@ -84,6 +85,8 @@ def test_layers_over_images_refuse_what_they_lack() -> None:
         (lambda: sg.nn.Conv2d(3, 4, 3, groups=2), "must divide the channels"),
         (lambda: sg.nn.Conv1d(2, 4, 3, padding_mode="reflect"), "takes padding_mode='zeros'"),
         (lambda: sg.nn.Conv1d(0, 4, 3), "in_channels must be a positive int"),
+        (lambda: sg.nn.ConvTranspose2d(4, 0, 3), "out_channels must be a positive int"),
+        (lambda: sg.nn.Embedding(4, 3, 4), "padding_idx must be one of the 4 rows"),
         (lambda: sg.nn.ConvTranspose2d(2, 3, (1, 2, 3)), "kernel_size of ConvTranspose2d must be one int or 2"),
         (lambda: sg.nn.MaxPool2d(2, return_indices=True), "gives no indices"),
     ):

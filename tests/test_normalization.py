@@ -277,7 +277,10 @@ def test_layers_are_those_of_torch(name: str, arguments: tuple[Any, ...], shape:
 @pytest.mark.parametrize("kind", ["self", "causal", "cross", "masked"])
 def test_multihead_attention_is_that_of_torch(kind: str, bias: bool) -> None:
     torch = pytest.importorskip("torch")
-    layer, theirs = sg.nn.MultiheadAttention(6, 2, bias), torch.nn.MultiheadAttention(6, 2, bias=bias, batch_first=True)
+    layer, theirs = (
+        sg.nn.MultiheadAttention(6, 2, bias=bias),
+        torch.nn.MultiheadAttention(6, 2, bias=bias, batch_first=True),
+    )
     parameters = list(layer.parameters())
     names = dict(theirs.named_parameters())
     assert [p.name for p in parameters] == [f"attention/{n.replace('.', '/')}" for n in names]
@@ -305,6 +308,12 @@ def test_multihead_attention_is_that_of_torch(kind: str, bias: bool) -> None:
     inputs = [leaf for node in topological([y]) for leaf in node.outputs if leaf.name]
     (found,) = Evaluator(inputs, [y])({"q": x, "k": k, "v": v, "m": mask, **numbers})
     np.testing.assert_allclose(found, expected()[0].detach().numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_layers_that_only_scale_have_no_bias() -> None:
+    for layer in (sg.nn.GroupNorm(2, 4, bias=False), sg.nn.BatchNorm1d(4, bias=False)):
+        assert [p.name.split("/")[1] for p in layer.parameters()] == ["weight"]
+        assert layer(sg.input("x", (3, 4, 5))).shape == (3, 4, 5)
 
 
 def test_without_running_statistics_those_of_the_batch_hold_in_inference_too() -> None:
@@ -347,6 +356,9 @@ V = sg.input("v", (3,))
         (lambda: sg.nn.GroupNorm(3, 4), "divide"),
         (lambda: sg.nn.LayerNorm(()), "normalized_shape"),
         (lambda: sg.nn.MultiheadAttention(6, 4), "divides"),
+        (lambda: sg.nn.MultiheadAttention(6, 2, 0.1), "no dropout"),
+        (lambda: sg.nn.GroupNorm(0, 4), "num_groups must be a positive int"),
+        (lambda: sg.nn.BatchNorm1d(0), "num_features must be a positive int"),
         (lambda: F.mse_loss(X, X, True), "size_average=True is deprecated"),
         (lambda: F.cross_entropy(X, X, reduce=False), "reduce=False is deprecated"),
         (lambda: F.gaussian_nll_loss(X, X, sg.input("u", (2,))), "variance"),
@@ -356,7 +368,7 @@ V = sg.input("v", (3,))
         (lambda: F.rotary_embedding(X, sg.input("cs", (2,)), sg.input("sn", (2,))), "at most the features"),
         (lambda: F.local_response_norm(X[0], 3), "floating input"),
     ],
-    ids=range(32),
+    ids=range(35),
 )
 def test_refused(wrong: Any, words: str) -> None:
     with pytest.raises(sg.StaticgradError, match=words) as caught:

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from staticgrad.declare import parameter
-from staticgrad.errors import DeclarationError
+from staticgrad.errors import DeclarationError, shown
 from staticgrad.graph import Value
 from staticgrad.nn import functional, init
-from staticgrad.nn.layers import Module
+from staticgrad.nn.layers import Module, positive
 from staticgrad.ops.registry import element_type
 from staticgrad.origin import source_line
 
@@ -26,17 +26,21 @@ class MultiheadAttention(Module):
         self,
         embed_dim: int,
         num_heads: int,
+        dropout: float = 0.0,
         bias: bool = True,
         *,
         name: str = "attention",
         dtype: object = "float32",
         seed: int = 0,
     ) -> None:
-        sizes = (embed_dim, num_heads)
-        if not all(isinstance(s, int) and s > 0 for s in sizes) or embed_dim % num_heads:
+        positive(embed_dim=embed_dim, num_heads=num_heads)
+        if embed_dim % num_heads:
             raise DeclarationError(
-                f"embed_dim and num_heads must be positive ints of which the second divides the first, {embed_dim!r} "
-                f"and {num_heads!r} came ({source_line()})"
+                f"num_heads must be a number that divides embed_dim, {num_heads} and {embed_dim} came ({source_line()})"
+            )
+        if dropout != 0:
+            raise DeclarationError(
+                f"MultiheadAttention has no dropout, dropout={shown(dropout)} came ({source_line()})"
             )
         self.embed_dim = embed_dim
         self.num_heads = num_heads
@@ -55,22 +59,25 @@ class MultiheadAttention(Module):
         x: Value,
         key: Value | None = None,
         value: Value | None = None,
+        *,
         attn_mask: Value | None = None,
         is_causal: bool = False,
     ) -> Value:
-        return self.forward(x, key, value, attn_mask, is_causal)
+        return self.forward(x, key, value, attn_mask=attn_mask, is_causal=is_causal)
 
     def forward(
         self,
         x: Value,
         key: Value | None = None,
         value: Value | None = None,
+        *,
         attn_mask: Value | None = None,
         is_causal: bool = False,
     ) -> Value:
         """The attention of `x` to `key` (`x` if not given) and `value` (`key` if not given).
 
-        `attn_mask` is that of `functional.scaled_dot_product_attention`: True where a key takes part.
+        `attn_mask` is that of `functional.scaled_dot_product_attention`: True where a key takes part, where the mask of
+        PyTorch's layer is True where it does not.
         """
         if key is None and value is None:
             joint = functional.linear(x, self.in_proj_weight, self.in_proj_bias)

@@ -35,16 +35,17 @@ class _Convolution(Module):
 
 
 def _weight_shape(
-    name: str, in_channels: int, out_channels: int, kernel_size: Sizes, groups: int, rank: int
+    name: str, in_channels: int, out_channels: int, kernel_size: Sizes, groups: int, rank: int, transposed: bool = False
 ) -> tuple[int, ...]:
-    """(out_channels, in_channels / groups, *kernel), checked."""
+    """(out_channels, in_channels / groups, *kernel), or (in_channels, out_channels / groups, *kernel), checked."""
     positive(in_channels=in_channels, out_channels=out_channels, groups=groups)
     if in_channels % groups or out_channels % groups:
         raise DeclarationError(
             f"groups of {name} must divide the channels, {groups} came for {in_channels} and {out_channels} "
             f"({source_line()})"
         )
-    return (out_channels, in_channels // groups, *each_axis(name, "kernel_size", kernel_size, rank, 1))
+    rows, columns = (in_channels, out_channels) if transposed else (out_channels, in_channels)
+    return (rows, columns // groups, *each_axis(name, "kernel_size", kernel_size, rank, 1))
 
 
 def _zeros_only(name: str, padding_mode: str) -> None:
@@ -166,7 +167,7 @@ class ConvTranspose2d(_Convolution):
         dtype: object = "float32",
         seed: int = 0,
     ) -> None:
-        shape = _weight_shape("ConvTranspose2d", out_channels, in_channels, kernel_size, groups, 2)
+        shape = _weight_shape("ConvTranspose2d", in_channels, out_channels, kernel_size, groups, 2, transposed=True)
         _zeros_only("ConvTranspose2d", padding_mode)
         super().__init__(shape, out_channels, bias, name, dtype, seed)
         self.stride, self.padding, self.output_padding = stride, padding, output_padding

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Self
+
+import numpy as np
 
 from staticgrad.declare import parameter
 from staticgrad.errors import DeclarationError, shown
-from staticgrad.graph import Leaf, Value
+from staticgrad.graph import Array, Leaf, Value
 from staticgrad.nn import functional, init
 from staticgrad.origin import source_line
 
@@ -84,8 +87,8 @@ class Linear(Module):
 class Embedding(Module):
     """The rows of a table that integers name: (...) -> (..., embedding_dim).
 
-    The parameter `<name>/weight` (num_embeddings, embedding_dim) starts normal. The row `padding_idx` gets no
-    derivative.
+    The parameter `<name>/weight` (num_embeddings, embedding_dim) starts normal, but for the row `padding_idx`, which is
+    0 and gets no derivative.
     """
 
     def __init__(
@@ -99,12 +102,28 @@ class Embedding(Module):
         seed: int = 0,
     ) -> None:
         positive(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        table = init.normal((num_embeddings, embedding_dim), dtype=dtype, seed=seed)
+        if padding_idx is not None:
+            if not isinstance(padding_idx, int) or not -num_embeddings <= padding_idx < num_embeddings:
+                raise DeclarationError(
+                    f"padding_idx must be one of the {num_embeddings} rows, {shown(padding_idx)} came ({source_line()})"
+                )
+            table = _with_row_of_zeros(table, padding_idx)
         self.padding_idx = padding_idx
-        self.weight = parameter(f"{name}/weight", init.normal((num_embeddings, embedding_dim), dtype=dtype, seed=seed))
+        self.weight = parameter(f"{name}/weight", table)
 
     def forward(self, x: Value) -> Value:
         """The rows of `weight` at `x`."""
         return functional.embedding(x, self.weight, self.padding_idx)
+
+
+def _with_row_of_zeros(table: init.Initializer, row: int) -> init.Initializer:
+    def fill(random: np.random.Generator, sizes: tuple[int, ...]) -> Array:
+        rows = table.fill(random, sizes)
+        rows[row] = 0
+        return rows
+
+    return replace(table, fill=fill)
 
 
 class Sequential(Module):

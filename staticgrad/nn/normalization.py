@@ -10,7 +10,7 @@ from staticgrad.declare import parameter, state
 from staticgrad.errors import DeclarationError, ShapeError, shown
 from staticgrad.graph import Value
 from staticgrad.nn import functional
-from staticgrad.nn.layers import Module
+from staticgrad.nn.layers import Module, positive
 from staticgrad.ops.registry import element_type
 from staticgrad.origin import source_line
 
@@ -96,10 +96,11 @@ class GroupNorm(Module):
         eps: float = 1e-5,
         affine: bool = True,
         *,
+        bias: bool = True,
         name: str = "group_norm",
         dtype: object = "float32",
     ) -> None:
-        _sizes((num_groups, num_channels))
+        positive(num_groups=num_groups, num_channels=num_channels)
         if num_channels % num_groups:
             raise DeclarationError(
                 f"num_groups must divide num_channels, {num_groups} and {num_channels} came ({source_line()})"
@@ -109,6 +110,7 @@ class GroupNorm(Module):
         self.weight = self.bias = None
         if affine:
             self.weight = parameter(f"{name}/weight", _filled(1, num_channels, dtype))
+        if affine and bias:
             self.bias = parameter(f"{name}/bias", _filled(0, num_channels, dtype))
 
     def forward(self, x: Value) -> Value:
@@ -134,10 +136,11 @@ class _BatchNorm(Module):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
+        bias: bool = True,
         name: str = "batch_norm",
         dtype: object = "float32",
     ) -> None:
-        _sizes((num_features,))
+        positive(num_features=num_features)
         if not isinstance(momentum, (int, float)):
             raise DeclarationError(
                 f"momentum must be a number, {shown(momentum)} came; cumulative averages are not supported "
@@ -148,6 +151,7 @@ class _BatchNorm(Module):
         self.weight = self.bias = self.running_mean = self.running_var = None
         if affine:
             self.weight = parameter(f"{name}/weight", _filled(1, num_features, dtype))
+        if affine and bias:
             self.bias = parameter(f"{name}/bias", _filled(0, num_features, dtype))
         if track_running_stats:
             self.running_mean = state(f"{name}/running_mean", _filled(0, num_features, dtype))
