@@ -165,13 +165,14 @@ def _(g, y, x, scale, bias, *, epsilon):
     g, x, scale = _wide(g, x, scale)
     centred, inverse = _statistics(x, axes, epsilon)
     z = centred * inverse
-    to_x = _to_standardized(g * _beside_channels(scale, rank), z, inverse, axes)
+    to_x = _to_standardized(g * along_channels(scale, rank), z, inverse, axes)
     rest = [0, *axes]
     to_scale, to_bias = (reduce_sum(part, rest, keepdims=False) for part in (g * z, g))
     return _narrow(to_x, dtype), _narrow(to_scale, dtype), _narrow(to_bias, dtype)
 
 
-def _beside_channels(parameter, rank):
+def along_channels(parameter: Value, rank: int) -> Value:
+    """A parameter (C) so that it broadcasts against (N, C, ...)."""
     return unsqueeze(parameter, list(range(1, rank - 1))) if rank > 2 else parameter
 
 
@@ -205,7 +206,7 @@ def _(g, y, x, scale, bias, mean, variance, *, epsilon, momentum, training_mode)
     factor = scale * inverse
     rest = [0, *range(2, rank)]
     to_bias = reduce_sum(g, rest, keepdims=False)
-    to_scale = reduce_sum(g * (x - _beside_channels(mean, rank)), rest, keepdims=False) * inverse
-    to_x = g * _beside_channels(factor, rank)
+    to_scale = reduce_sum(g * (x - along_channels(mean, rank)), rest, keepdims=False) * inverse
+    to_x = g * along_channels(factor, rank)
     cotangents = to_x, to_scale, to_bias, -(to_bias * factor), to_scale * (inverse * factor) * -0.5
     return tuple(_narrow(c, dtype) for c in cotangents)

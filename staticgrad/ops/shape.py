@@ -96,6 +96,7 @@ def _reshaped(x, shape, *, allowzero):
 
 
 def listed(dims: Any) -> str:
+    """Dimensions as an error shows them."""
     return f"[{', '.join(show(d) for d in dims)}]"
 
 

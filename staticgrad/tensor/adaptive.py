@@ -54,7 +54,8 @@ def _wanted(name: str, x: Value, output_size: OutputSize) -> tuple[Dim, ...]:
     return tuple(wanted)
 
 
-def _cells(n: int, m: int) -> list[range]:
+def cells(n: int, m: int) -> list[range]:
+    """What each of m cells over n elements sees."""
     return [range(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
 
 
@@ -90,8 +91,8 @@ def _averaged(rank: int, input: Value, output_size: OutputSize) -> Value:
             if m == 1:
                 x = reductions.mean(x, axis, keepdim=True)
             elif isinstance(n, int) and isinstance(m, int):
-                cells = [ops.slice_(x, [c.start], [c.stop], [axis]) for c in _cells(n, m)]
-                x = ops.concat(*(ops.reduce_mean(c, [axis], keepdims=True) for c in cells), axis=axis)
+                parts = [ops.slice_(x, [c.start], [c.stop], [axis]) for c in cells(n, m)]
+                x = ops.concat(*(ops.reduce_mean(c, [axis], keepdims=True) for c in parts), axis=axis)
             else:
                 raise _unknown(name, input)
     return ops.squeeze(x, [0]) if alone else x
@@ -123,7 +124,7 @@ def _largest(rank: int, input: Value, output_size: OutputSize, return_indices: b
 def _first_of_cells(flat: Value, sizes: Sequence[Dim], wanted: Sequence[Dim]) -> tuple[Value, Value]:
     """The maximum of each cell and where its first one stands, of elements in one row for every channel."""
     numbers = np.arange(math.prod(map(int, sizes))).reshape([int(n) for n in sizes])
-    ranges = [_cells(int(n), int(m)) for n, m in zip(sizes, wanted, strict=True)]
+    ranges = [cells(int(n), int(m)) for n, m in zip(sizes, wanted, strict=True)]
     members = [numbers[np.ix_(*cell)].ravel() for cell in itertools.product(*ranges)]
     longest = max(len(m) for m in members)
     # Shorter cells repeat their last element, which is never the first maximum then.

@@ -134,20 +134,21 @@ def pow(x: Operand, exponent: Operand) -> Value:
     return ops.pow(x, exponent)
 
 
-def _are_bools(x: Operand, other: Operand) -> bool:
+def are_bools(x: Operand, other: Operand) -> bool:
+    """Whether both operands are truth values."""
     return all((v.type.dtype is DType.bool) if isinstance(v, Value) else isinstance(v, bool) for v in (x, other))
 
 
 @function
 def maximum(x: Operand, other: Operand) -> Value:
     """The larger of two elements; ties share the derivative evenly."""
-    return ops.logical_or(x, other) if _are_bools(x, other) else ops.max(x, other)
+    return ops.logical_or(x, other) if are_bools(x, other) else ops.max(x, other)
 
 
 @function
 def minimum(x: Operand, other: Operand) -> Value:
     """The smaller of two elements; ties share the derivative evenly."""
-    return ops.logical_and(x, other) if _are_bools(x, other) else ops.min(x, other)
+    return ops.logical_and(x, other) if are_bools(x, other) else ops.min(x, other)
 
 
 @function

@@ -7,6 +7,7 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.graph import Value
 from staticgrad.ops.kinds import shape_of
+from staticgrad.tensor.arithmetic import are_bools
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import Operand, value
 from staticgrad.types import DType
@@ -14,10 +15,9 @@ from staticgrad.types import DType
 
 def _ordered(x: Operand, other: Operand) -> tuple[Operand, Operand]:
     """Operands that have an order: of truth values that of 0 and 1."""
-    pair = (x, other)
-    if all((v.type.dtype is DType.bool) if isinstance(v, Value) else isinstance(v, bool) for v in pair):
+    if are_bools(x, other):
         return ops.cast(value(x), to=DType.int32), ops.cast(value(other), to=DType.int32)
-    return pair
+    return x, other
 
 
 @function

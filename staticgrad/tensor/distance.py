@@ -20,7 +20,7 @@ from staticgrad.tensor.reduction import Dims, axes, expect_something, reduced
 def norm(x: Value, p: float | str | None = 2, dim: Dims = None, keepdim: bool = False, dtype: object = None) -> Value:
     """The p-norm over `dim`: `sum(|x|^p)^(1/p)`, the largest or smallest `|x|` for p = inf or -inf, a count for p = 0.
 
-    The derivative where the norm is 0 is 0 (for p > 1 and p = 2).
+    The derivative where the norm is 0 is 0.
     """
     x = floating(x) if dtype is None else ops.cast(x, to=element_type(dtype))
     p = plain(p)

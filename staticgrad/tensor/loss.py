@@ -44,6 +44,7 @@ def _agree(shape: Shape, other: Shape) -> bool:
 
 
 def same_shape(input: Value, target: Value, name: str) -> None:
+    """Refuse operands whose shapes are known to differ."""
     if not _agree(input.type.shape, target.type.shape):
         raise ShapeError(
             f"{name} compares tensors of one shape, input: {input.type} and target: {target.type} came; reshape or "

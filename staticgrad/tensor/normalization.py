@@ -14,6 +14,7 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Leaf, Value
 from staticgrad.ops.kinds import in_training, is_half, ratio_of_sizes, reshape_like, with_derivative, without_derivative
+from staticgrad.ops.normalization import along_channels
 from staticgrad.origin import source_line
 from staticgrad.tensor.arithmetic import pow
 from staticgrad.tensor.creation import ones, ones_like, zeros_like
@@ -228,11 +229,6 @@ def _updates(
             batch = without_derivative(ops.reduce_mean(statistic, rest, keepdims=False) * (momentum * factor))
             pairs.append((state, state * (1 - momentum) + _in_type_of(state, batch)))
     return pairs
-
-
-def along_channels(parameter: Value, rank: int) -> Value:
-    """A parameter (C) so that it broadcasts against (N, C, ...)."""
-    return ops.unsqueeze(parameter, list(range(1, rank - 1))) if rank > 2 else parameter
 
 
 def _check_channels(name: str, input: Value, *parameters: Value | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, shown
@@ -58,7 +59,7 @@ def _max_pooled(
     kernel = each_axis(name, "kernel_size", kernel_size, rank, 1)
     dilations = each_axis(name, "dilation", dilation, rank, 1)
     pads = _padded(name, kernel, padding)
-    attributes = {
+    attributes: dict[str, Any] = {
         "kernel_shape": kernel,
         "strides": _steps(name, kernel, stride),
         "pads": (*pads, *pads),
@@ -68,7 +69,7 @@ def _max_pooled(
     if not return_indices:
         y = max_pool_values(x, **attributes)
         return ops.squeeze(y, [0]) if alone else y
-    y, indices = ops.max_pool(x, **attributes)  # type: ignore[arg-type]
+    y, indices = ops.max_pool(x, **attributes)
     # ONNX counts through batch and channels, too.
     count = count_elements(spatial(x))
     if not isinstance(count, int):

@@ -24,7 +24,7 @@ _INDEX_ZERO = np.zeros((), np.int64)
 
 
 class ValuesAndIndices(NamedTuple):
-    """What `max` and `min` over one dimension give."""
+    """What `max`, `min` and the functions of order give along one dimension."""
 
     values: Value
     indices: Value

@@ -21,6 +21,7 @@ from staticgrad.graph import Array, Value
 from staticgrad.ops.kinds import is_half, with_derivative
 from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
+from staticgrad.tensor.adaptive import cells
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.layout import Part, laid_out
 from staticgrad.tensor.linear import multiplied
@@ -243,9 +244,8 @@ def _weights(mode: str, size: int, target: int, factor: float | None, align_corn
 def _means(size: int, target: int) -> Array:
     """Means over cells that cover the axis; neighbours overlap where sizes do not divide."""
     matrix = np.zeros((target, size))
-    for i in range(target):
-        start, end = i * size // target, -(-(i + 1) * size // target)
-        matrix[i, start:end] = 1 / (end - start)
+    for i, cell in enumerate(cells(size, target)):
+        matrix[i, cell.start : cell.stop] = 1 / len(cell)
     return matrix
 
 

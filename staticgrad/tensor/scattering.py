@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError, ShapeError, UnsupportedOperatorError, shown
+from staticgrad.errors import DeclarationError, DTypeError, ShapeError, UnsupportedOperatorError, shown
 from staticgrad.graph import Value
 from staticgrad.ops.indexing import reduced_at
 from staticgrad.ops.kinds import shape_of
@@ -125,7 +125,7 @@ def _neutral(reduce: str, dtype: DType) -> float:
     if dtype.is_float:
         return -np.inf if reduce == "amax" else np.inf
     if dtype is DType.bool:
-        raise DeclarationError(f"numbers are expected, bool came ({source_line()})")
+        raise DTypeError(f"numbers are expected, bool came ({source_line()})")
     limits = np.iinfo(dtype.numpy)
     return int(limits.min if reduce == "amax" else limits.max)
 
@@ -239,7 +239,7 @@ def _check_written(values: Value, wanted: Shape) -> None:
 def masked_scatter(input: Value, mask: Value, source: Value) -> Value:
     """`input` with the elements of `source`, in their order, where `mask` holds."""
     if mask.type.dtype is not DType.bool:
-        raise DeclarationError(f"a mask is bool, {mask.type} came ({source_line()})")
+        raise DTypeError(f"a mask is bool, {mask.type} came ({source_line()})")
     if input.type.shape != mask.type.shape:
         input, mask = ops.expand(input, shape_of(mask)), ops.expand(mask, shape_of(input))
     if 0 in source.type.shape:

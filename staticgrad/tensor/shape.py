@@ -18,8 +18,6 @@ from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.types import Dim, DType, count_elements, divide_dims, is_unknown
 
-Size = int | str | None
-
 
 def axis_of(x: Value, dim: int, extra: int = 0) -> int:
     """`dim` counted from the front, in a tensor of the rank of `x` plus `extra`; rank 0 counts as 1, as in PyTorch."""
