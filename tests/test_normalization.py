@@ -274,12 +274,13 @@ def test_layers_are_those_of_torch(name: str, arguments: tuple[Any, ...], shape:
 
 
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("kind", ["self", "causal", "cross", "masked"])
-def test_multihead_attention_is_that_of_torch(kind: str, bias: bool) -> None:
+def test_multihead_attention_is_that_of_torch(kind: str, batch_first: bool, bias: bool) -> None:
     torch = pytest.importorskip("torch")
     layer, theirs = (
-        sg.nn.MultiheadAttention(6, 2, bias=bias),
-        torch.nn.MultiheadAttention(6, 2, bias=bias, batch_first=True),
+        sg.nn.MultiheadAttention(6, 2, bias=bias, batch_first=batch_first),
+        torch.nn.MultiheadAttention(6, 2, bias=bias, batch_first=batch_first),
     )
     parameters = list(layer.parameters())
     names = dict(theirs.named_parameters())
@@ -289,7 +290,11 @@ def test_multihead_attention_is_that_of_torch(kind: str, bias: bool) -> None:
         for (_, t), array in zip(names.items(), numbers.values(), strict=True):
             t.copy_(torch.tensor(array))
     x, k, v = (RNG.normal(size=(2, n, 6)).astype("f") for n in (3, 4, 4))
-    q, keys, values = sg.input("q", ("N", "L", 6)), sg.input("k", ("N", "S", 6)), sg.input("v", ("N", "S", 6))
+    sizes = [("N", "L", 6), ("N", "S", 6), ("N", "S", 6)]
+    if not batch_first:
+        x, k, v = (array.swapaxes(0, 1) for array in (x, k, v))
+        sizes = [(length, batch, width) for batch, length, width in sizes]
+    q, keys, values = (sg.input(name, size) for name, size in zip("qkv", sizes, strict=True))
     mask = np.array([[True, False, True, True], [False, True, True, False], [True] * 4])
     given: dict[str, tuple[Any, Any]] = {
         "self": (layer(q), lambda: theirs(*[torch.tensor(x)] * 3)),
@@ -304,10 +309,14 @@ def test_multihead_attention_is_that_of_torch(kind: str, bias: bool) -> None:
         ),
     }
     y, expected = given[kind]
-    assert y.shape == ("N", "L", 6)
+    assert y.shape == sizes[0]
     inputs = [leaf for node in topological([y]) for leaf in node.outputs if leaf.name]
-    (found,) = Evaluator(inputs, [y])({"q": x, "k": k, "v": v, "m": mask, **numbers})
+    (found,) = Evaluator(inputs, [y])({"q": x, "k": k, "v": v, "m": ~mask, **numbers})
     np.testing.assert_allclose(found, expected()[0].detach().numpy(), rtol=1e-4, atol=1e-4)
+    alone, first = sg.input("alone", ("L", 6)), x[0] if batch_first else x[:, 0]
+    (found,) = Evaluator([alone, *parameters], [layer(alone)])({"alone": first, **numbers})
+    one = torch.tensor(first)
+    np.testing.assert_allclose(found, theirs(one, one, one)[0].detach().numpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_layers_that_only_scale_have_no_bias() -> None:

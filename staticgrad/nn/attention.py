@@ -7,19 +7,21 @@ import math
 import numpy as np
 
 from staticgrad.declare import parameter
-from staticgrad.errors import DeclarationError, shown
+from staticgrad.errors import DeclarationError, ShapeError, shown
 from staticgrad.graph import Value
 from staticgrad.nn import functional, init
 from staticgrad.nn.layers import Module, positive
 from staticgrad.ops.registry import element_type
 from staticgrad.origin import source_line
+from staticgrad.types import DType
 
 
 class MultiheadAttention(Module):
-    """Attention of several heads, batch first: (N, L, embed_dim) -> (N, L, embed_dim) (Vaswani et al. 2017).
+    """Attention of several heads: (L, N, embed_dim) -> (L, N, embed_dim) (Vaswani et al. 2017).
 
-    The parameters `<name>/in_proj_weight` (3 embed_dim, embed_dim), `<name>/in_proj_bias`, `<name>/out_proj/weight` and
-    `<name>/out_proj/bias` are laid out and start as PyTorch's; it gives the result only, not the weights of the keys.
+    With `batch_first` (N, L, embed_dim); without a batch (L, embed_dim). The parameters `<name>/in_proj_weight`
+    (3 embed_dim, embed_dim), `<name>/in_proj_bias`, `<name>/out_proj/weight` and `<name>/out_proj/bias` are laid out and
+    start as PyTorch's; it gives the result only, not the weights of the keys.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class MultiheadAttention(Module):
         dropout: float = 0.0,
         bias: bool = True,
         *,
+        batch_first: bool = False,
         name: str = "attention",
         dtype: object = "float32",
         seed: int = 0,
@@ -44,6 +47,7 @@ class MultiheadAttention(Module):
             )
         self.embed_dim = embed_dim
         self.num_heads = num_heads
+        self.batch_first = batch_first
         bound, inner = math.sqrt(6 / (4 * embed_dim)), 1 / math.sqrt(embed_dim)
         shape = (3 * embed_dim, embed_dim)
         self.in_proj_weight = parameter(f"{name}/in_proj_weight", init.uniform(shape, -bound, bound, dtype, seed))
@@ -76,9 +80,13 @@ class MultiheadAttention(Module):
     ) -> Value:
         """The attention of `x` to `key` (`x` if not given) and `value` (`key` if not given).
 
-        `attn_mask` is that of `functional.scaled_dot_product_attention`: True where a key takes part, where the mask of
-        PyTorch's layer is True where it does not.
+        A bool `attn_mask` (L, S) is True where a key takes no part, a floating one is added: so has PyTorch's layer it,
+        while in `functional.scaled_dot_product_attention` a key takes part where it is True.
         """
+        if attn_mask is not None and len(attn_mask.type.shape) != 2:
+            raise ShapeError(f"attn_mask is (L, S), {attn_mask.type} came ({source_line()})")
+        if attn_mask is not None and attn_mask.type.dtype is DType.bool:
+            attn_mask = attn_mask.logical_not()
         if key is None and value is None:
             joint = functional.linear(x, self.in_proj_weight, self.in_proj_bias)
             parts = joint.split(self.embed_dim, -1)
@@ -88,6 +96,8 @@ class MultiheadAttention(Module):
             weights = self.in_proj_weight.split(self.embed_dim, 0)
             biases = [None] * 3 if self.in_proj_bias is None else self.in_proj_bias.split(self.embed_dim, 0)
             parts = tuple(functional.linear(*group) for group in zip(operands, weights, biases, strict=True))
-        q, k, v = (part.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2) for part in parts)
+        # Heads before positions, and behind the batch.
+        length = 0 if not self.batch_first and len(x.type.shape) == 3 else -3
+        q, k, v = (part.unflatten(-1, (self.num_heads, -1)).movedim(length, -2) for part in parts)
         y = functional.scaled_dot_product_attention(q, k, v, attn_mask, is_causal=is_causal)
-        return functional.linear(y.transpose(-3, -2).flatten(-2), self.out_proj_weight, self.out_proj_bias)
+        return functional.linear(y.movedim(-2, length).flatten(-2), self.out_proj_weight, self.out_proj_bias)
