@@ -56,6 +56,11 @@ def with_batch(name: str, x: Tensor, rank: int) -> tuple[Tensor, bool]:
     return (unsqueeze(x, 0), True) if x.ndim == rank + 1 else (x, False)
 
 
+def without_batch(y: Tensor, alone: bool) -> Tensor:
+    """The result of what came without a batch dimension, without it."""
+    return squeeze(y, 0) if alone else y
+
+
 def _exact(x: Array) -> Array:
     """Sums of float32 are taken in float64: a witness should bring no rounding of its own."""
     return x.astype(np.float64)
@@ -84,7 +89,7 @@ def _with_bias(y: Tensor, bias: Tensor | None, alone: bool, name: str) -> Tensor
         if bias.shape != (y.shape[1],):
             raise EagerError(f"{name} with a bias of shape {list(bias.shape)}: expected [{y.shape[1]}]")
         y = add(y, reshape(bias, (-1,) + (1,) * (y.ndim - 2)))
-    return squeeze(y, 0) if alone else y
+    return without_batch(y, alone)
 
 
 def _convolved(

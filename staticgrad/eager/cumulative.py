@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from staticgrad.eager.cast import floating, promote
+from staticgrad.eager.cast import floating
 from staticgrad.eager.dtypes import Array, boolean, quiet
 from staticgrad.eager.errors import EagerError
 from staticgrad.eager.reduce import axis_of
@@ -45,16 +45,17 @@ def diff(
     if n < 0 or not input.ndim:
         raise EagerError(f"diff of order {n} and shape {list(input.shape)}: expected an order >= 0 and a dimension")
     axis = axis_of(dim, input.ndim)
-    parts = [_line(p, input, axis) for p in (prepend, input, append) if p is not None]
-    x = cat(list(promote(*parts)), axis) if len(parts) > 1 and n else parts[-1 if append is None else 0]
     if not n:
-        x = result(input.array.copy(), (input, lambda g: g))
+        return result(input.array.copy(), (input, lambda g: g))
+    parts = [_line(p, input, axis) for p in (prepend, input, append) if p is not None]
+    x = cat(parts, axis) if len(parts) > 1 else input
     for _ in range(n):
         x = _step(x, axis)
     return x
 
 
 def _line(part: Tensor, like: Tensor, axis: int) -> Tensor:
+    """A number as one element along the axis for each line of the other tensor."""
     if part.ndim:
         return part
     shape = tuple(1 if i == axis else n for i, n in enumerate(like.shape))

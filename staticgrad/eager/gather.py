@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from staticgrad.eager.tensor import Tensor
 
 
-def positions_of(name: str, index: Tensor, size: int) -> Array:
-    """A copy of the positions; they must be integers from 0 on, below the size."""
+def positions_of(name: str, index: Tensor, size: int, least: int = 0) -> Array:
+    """A copy of the positions; they must be integers from `least` on, below the size."""
     if index.dtype.kind not in "iu":
         raise EagerError(f"{name} with an index of {index.dtype}: expected integers")
-    if index.array.size and not (index.array.min() >= 0 and index.array.max() < size):
-        raise EagerError(f"{name} with an index out of range: expected 0 to {size - 1}")
+    if index.array.size and not (index.array.min() >= least and index.array.max() < size):
+        raise EagerError(f"{name} with an index out of range: expected {least} to {size - 1}")
     return index.array.astype(np.int64)
 
 
@@ -34,6 +34,7 @@ def grid_of(shape: tuple[int, ...], axis: int, index: Array) -> tuple[Array, ...
 
 
 def check_fits(name: str, input: Tensor, axis: int, index: Tensor) -> None:
+    """Refuse an index that is larger than the tensor in another dimension than `axis`."""
     if index.ndim != input.ndim or any(
         n > m for i, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)) if i != axis
     ):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """The mean or the sum of a loss, or the loss as it is."""
     if reduction not in ("mean", "sum", "none"):
         raise EagerError(f"reduction {reduction!r}: expected 'mean', 'sum' or 'none'")
     return mean(loss) if reduction == "mean" else sum(loss) if reduction == "sum" else loss
@@ -58,7 +59,8 @@ def _difference(input: Tensor, target: Tensor, value: str, beta: float = 1.0) ->
 def _weighted(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     if weight is None:
         return reduced(loss, reduction)
-    _same_shape("a weighted loss", loss, weight)
+    if weight.shape != loss.shape:
+        raise EagerError(f"a loss of shape {list(loss.shape)} with a weight of {list(weight.shape)}: expected equal")
     weighted = mul(loss, weight)
     return div(sum(weighted), sum(weight)) if reduction == "mean" else reduced(weighted, reduction)
 

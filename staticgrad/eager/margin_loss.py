@@ -14,10 +14,11 @@ import numpy as np
 from staticgrad.eager.activation import logsigmoid
 from staticgrad.eager.arithmetic import add, minimum, mul, neg, sub
 from staticgrad.eager.cast import promote
+from staticgrad.eager.distance import pairwise_distance
 from staticgrad.eager.dtypes import Array, quiet
 from staticgrad.eager.errors import EagerError
 from staticgrad.eager.loss import reduced, refuse_deprecated
-from staticgrad.eager.reduce import mean, norm
+from staticgrad.eager.reduce import mean
 from staticgrad.eager.tape import Edge, result
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def triplet_margin_loss(
     refuse_deprecated(size_average, reduce)
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
-        return norm(add(sub(a, b), eps), p, -1)
+        return pairwise_distance(a, b, p, eps)
 
     return _triplet(anchor, positive, negative, distance, margin, swap, reduction)
 
@@ -225,11 +226,7 @@ def triplet_margin_with_distance_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """`triplet_margin_loss` with another distance than the Euclidean."""
-
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        return norm(add(sub(a, b), 1e-6), 2, -1)
-
-    return _triplet(anchor, positive, negative, distance_function or distance, margin, swap, reduction)
+    return _triplet(anchor, positive, negative, distance_function or pairwise_distance, margin, swap, reduction)
 
 
 def _triplet(

@@ -49,12 +49,15 @@ def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, dtype: DType)
     return to(y, dtype)
 
 
-def _by_channel(parameter: Tensor | None, input: Tensor) -> Tensor | None:
+def _by_channel(name: str, parameter: Tensor | None, input: Tensor) -> Tensor | None:
     """A parameter (C), shaped to go with (N, C, ...)."""
     if parameter is None:
         return None
     if input.ndim < 2 or parameter.shape != input.shape[1:2]:
-        raise EagerError(f"one number a channel of {list(input.shape)}: a parameter of {list(parameter.shape)} came")
+        raise EagerError(
+            f"{name} of shape {list(input.shape)} with a parameter of {list(parameter.shape)}: expected one number for "
+            "each channel"
+        )
     return reshape(parameter, (-1,) + (1,) * (input.ndim - 2))
 
 
@@ -102,8 +105,8 @@ def batch_norm(
     In training, mean and variance are those of the batch, and the running ones move towards them in place:
     r := (1 - momentum) r + momentum s, where the variance s is the unbiased one (over n - 1).
     """
-    w, b = _by_channel(weight, input), _by_channel(bias, input)
-    mean, var = _by_channel(running_mean, input), _by_channel(running_var, input)
+    w, b = _by_channel("batch_norm", weight, input), _by_channel("batch_norm", bias, input)
+    mean, var = _by_channel("batch_norm", running_mean, input), _by_channel("batch_norm", running_var, input)
     if not training:
         if mean is None or var is None:
             raise EagerError("batch_norm without training needs running_mean and running_var")
@@ -142,7 +145,7 @@ def instance_norm(
     """
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    w, b = _by_channel(weight, input), _by_channel(bias, input)
+    w, b = _by_channel("instance_norm", weight, input), _by_channel("instance_norm", bias, input)
     axes = tuple(range(2, input.ndim))
     count = math.prod(input.shape[2:])
     if count == 1:
@@ -165,7 +168,12 @@ def group_norm(
         raise EagerError(f"group_norm of {list(input.shape)}: {num_groups} groups do not divide the channels")
     inner = math.prod(input.shape[1:]) // num_groups
     z, _, _ = _standardized(reshape(input, (input.shape[0], num_groups, inner)), (2,), eps)
-    return _affine(reshape(z, input.shape), _by_channel(weight, input), _by_channel(bias, input), input.dtype)
+    return _affine(
+        reshape(z, input.shape),
+        _by_channel("group_norm", weight, input),
+        _by_channel("group_norm", bias, input),
+        input.dtype,
+    )
 
 
 @quiet

@@ -9,6 +9,7 @@ import numpy as np
 
 from staticgrad.eager.dtypes import Array
 from staticgrad.eager.errors import EagerError
+from staticgrad.eager.index import getitem
 from staticgrad.eager.tape import result
 
 if TYPE_CHECKING:
@@ -65,10 +66,4 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
         return result(y, (input, cut))
     where = np.ix_(*(_source(mode, n, b, e) for n, (b, e) in zip(shape, pairs, strict=True)))
-
-    def back(g: Array) -> Array:
-        z = np.zeros(shape, g.dtype)
-        np.add.at(z, where, g)
-        return z
-
-    return result(input.array[where], (input, back))
+    return getitem(input, where)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from staticgrad.eager.arithmetic import mul, pow
-from staticgrad.eager.convolution import Meeting, Sizes, at, meetings, per_axis, with_batch
+from staticgrad.eager.convolution import Meeting, Sizes, at, meetings, per_axis, with_batch, without_batch
 from staticgrad.eager.dtypes import Array, quiet
 from staticgrad.eager.errors import EagerError
-from staticgrad.eager.shape import squeeze
 from staticgrad.eager.tape import result
 
 if TYPE_CHECKING:
@@ -82,10 +81,6 @@ class _Pile:
         return np.asarray(self.pile(self.grown(ones, 0)).sum(0))
 
 
-def _alone(y: Tensor, alone: bool) -> Tensor:
-    return squeeze(y, 0) if alone else y
-
-
 def _max_pooled(
     rank: int,
     input: Tensor,
@@ -106,13 +101,13 @@ def _max_pooled(
     def formula(g: Array) -> Array:
         return where.spread([np.where(first == j, g, 0) for j in range(len(where.places))], shape)
 
-    y = _alone(result(pile.max(0), (x, formula)), alone)
+    y = without_batch(result(pile.max(0), (x, formula)), alone)
     if not return_indices:
         return y
     inside = where.pile(where.grown(np.arange(math.prod(where.sizes)).reshape(where.sizes), -1))
     inside = np.broadcast_to(inside[:, None, None], pile.shape)
     found = type(y)(np.take_along_axis(inside, first[None], 0)[0].astype(np.int64))
-    return y, _alone(found, alone)
+    return y, without_batch(found, alone)
 
 
 def _average_pooled(
@@ -134,7 +129,7 @@ def _average_pooled(
     pile = where.pile(where.grown(x.wide.astype(np.float64), 0))
     y = (pile.sum(0) / numbers).astype(x.wide.dtype)
     shape, depth = x.shape, len(where.places)
-    return _alone(result(y, (x, lambda g: where.spread([g / numbers] * depth, shape))), alone)
+    return without_batch(result(y, (x, lambda g: where.spread([g / numbers] * depth, shape))), alone)
 
 
 def _norm_pooled(
@@ -178,7 +173,7 @@ def _adaptive_average(rank: int, input: Tensor, output_size: OutputSize) -> Tens
             cell += np.expand_dims(g[at(o)], tuple(range(2, rank + 2))) / math.prod(cell.shape[2:])
         return z
 
-    return _alone(result(y, (x, formula)), alone)
+    return without_batch(result(y, (x, formula)), alone)
 
 
 def _adaptive_maximum(
@@ -203,8 +198,8 @@ def _adaptive_maximum(
         return z.reshape(shape)
 
     y = np.take_along_axis(rows, flat, 2).reshape(found.shape)
-    values = _alone(result(y, (x, formula)), alone)
-    return (values, _alone(type(values)(found.copy()), alone)) if return_indices else values
+    values = without_batch(result(y, (x, formula)), alone)
+    return (values, without_batch(type(values)(found.copy()), alone)) if return_indices else values
 
 
 @quiet

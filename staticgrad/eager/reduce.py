@@ -277,7 +277,7 @@ def norm(
     power = p
     a, axes = x.wide, axes_of(dim, x.ndim)
     size = np.abs(a)
-    if (power < 0 or np.isinf(power)) and 0 in (size.shape if axes is None else [size.shape[i] for i in axes]):
+    if (power < 0 or np.isinf(power)) and 0 in [size.shape[i] for i in axes]:
         raise EagerError(f"norm with p={power} of shape {list(x.shape)}: there is none of no elements")
     if power == 0:
         y = np.sum(size != 0, axis=axes, keepdims=keepdim)

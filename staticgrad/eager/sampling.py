@@ -89,7 +89,10 @@ def grid_sample(
     """
     rank, corners = input.ndim, bool(align_corners)
     if mode not in ("bilinear", "nearest", "bicubic") or padding_mode not in ("zeros", "border", "reflection"):
-        raise EagerError(f"grid_sample with mode {mode!r} and padding_mode {padding_mode!r}: there is no such mode")
+        raise EagerError(
+            f"grid_sample with mode {mode!r} and padding_mode {padding_mode!r}: expected 'bilinear', 'nearest' or "
+            "'bicubic', and 'zeros', 'border' or 'reflection'"
+        )
     fits = rank in ((4,) if mode == "bicubic" else (4, 5)) and grid.ndim == rank and grid.shape[-1] == rank - 2
     if not fits or grid.shape[0] != input.shape[0] or 0 in input.shape[2:]:
         raise EagerError(

@@ -169,12 +169,14 @@ def index_reduce(
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
-    """x with a number or 0-dim tensor at the positions of a vector along `dim`."""
+    """x with a number or 0-dim tensor at the positions of a vector along `dim`; negative ones count from the end."""
     axis = axis_of(dim, input.ndim)
     _, filling = promote(input, value, dtype=input.dtype)
     if index.ndim > 1 or filling.ndim:
         raise EagerError("index_fill: expected a vector of positions, and a number or 0-dim tensor")
-    hit = np.isin(np.arange(input.shape[axis] if input.ndim else 1), positions_of("index_fill", index, 2**62))
+    size = input.shape[axis] if input.ndim else 1
+    hit = np.zeros(size, bool)
+    hit[positions_of("index_fill", index, size, -size)] = True
     mask = np.expand_dims(hit, tuple(range(1, input.ndim - axis))) if input.ndim else hit[0]
     return where(type(input)(np.broadcast_to(mask, input.shape).copy()), filling, input)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from staticgrad.eager.arithmetic import div
 from staticgrad.eager.cast import floating, to
-from staticgrad.eager.dtypes import DTypeLike, is_float, quiet
+from staticgrad.eager.dtypes import DTypeLike, int64, is_float, quiet
 from staticgrad.eager.reduce import Dims, amax, amin, mean, std, sum, var
 from staticgrad.eager.tape import result
 
@@ -73,5 +73,5 @@ def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTy
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
     """The mean of what is not nan, nan of nothing."""
     x = floating(input) if dtype is None else to(input, dtype)
-    given = result(~np.isnan(x.wide), (x, None), dtype=np.dtype("int64"))
+    given = result(~np.isnan(x.wide), (x, None), dtype=int64)
     return div(nansum(x, dim, keepdim), sum(given, dim, keepdim))

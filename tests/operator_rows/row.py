@@ -1,13 +1,15 @@
-"""What a row of the table of operators is, and numbers to fill it with."""
+"""What a row of the table of operators is, and short ways to write one."""
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from drawing import distinct, draw
 from numpy.typing import NDArray
+
+__all__ = ["Array", "Fixed", "Row", "distinct", "draw", "ints", "number", "row"]
 
 Array = NDArray[Any]
 
@@ -40,20 +42,6 @@ class Row:
         )
         given = ",".join(f"{k}={v}" for k, v in self.attributes.items() if not isinstance(v, np.ndarray))
         return f"{self.operator}-{shapes}-{given}"
-
-
-def draw(*shape: int, low: float = -2.0, high: float = 2.0, avoid: tuple[float, ...] = (), seed: int = 0) -> Array:
-    """Uniform numbers, at least 0.05 away from the points to avoid."""
-    rng = np.random.default_rng([seed, zlib.crc32(repr((shape, low, high, avoid)).encode())])
-    x = rng.uniform(low, high, shape)
-    while any((near := np.abs(x - point) < 0.05).any() for point in avoid):
-        x = np.where(near, rng.uniform(low, high, shape), x)
-    return np.asarray(x)
-
-
-def distinct(*shape: int, seed: int = 7) -> Array:
-    """Numbers of which no two are close, in random order."""
-    return np.random.default_rng(seed).permutation(int(np.prod(shape))).reshape(shape) / 4.0 - 1.3
 
 
 def row(
