@@ -197,7 +197,7 @@ def test_second_derivatives_where_two_branches_meet() -> None:
         (lambda x: x.prod((0, 1)), "one dimension or none"),
         (lambda x: x.norm("nuc"), "'nuc' came, which needs singular values"),
         (lambda x: x.norm("max"), "'max' came"),
-        (lambda x: x.var(0, 0), "correction by its name"),
+        (lambda x: x.var(0, 0), "takes a bool for unbiased, 0 came"),
         (lambda x: F.glu(x), "even size of dimension -1, 3 elements came"),
         (lambda x: F.swiglu(x, 5), "out of range"),
         (lambda x: F.glu(sg.input("y", (2, "N"))), "only the run knows"),

@@ -23,6 +23,7 @@ from staticgrad.eager import (
 )
 from staticgrad.eager.activation import (
     celu,
+    hardshrink,
     prelu,
     relu,
     selu,
@@ -393,6 +394,7 @@ __all__ = [
     "gather",
     "ge",
     "gt",
+    "hardshrink",
     "hypot",
     "index_add",
     "index_copy",

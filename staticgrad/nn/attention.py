@@ -20,8 +20,8 @@ class MultiheadAttention(Module):
     """Attention of several heads: (L, N, embed_dim) -> (L, N, embed_dim) (Vaswani et al. 2017).
 
     With `batch_first` (N, L, embed_dim); without a batch (L, embed_dim). The parameters `<name>/in_proj_weight`
-    (3 embed_dim, embed_dim), `<name>/in_proj_bias`, `<name>/out_proj/weight` and `<name>/out_proj/bias` are laid out and
-    start as PyTorch's; it gives the result only, not the weights of the keys.
+    (3 embed_dim, embed_dim), `<name>/in_proj_bias`, `<name>/out_proj/weight` and `<name>/out_proj/bias` are laid out
+    and start as PyTorch's; it gives the result only, not the weights of the keys.
     """
 
     def __init__(

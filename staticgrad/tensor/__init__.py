@@ -14,6 +14,7 @@ from staticgrad.tensor import (
 )
 from staticgrad.tensor.activation import (
     celu,
+    hardshrink,
     prelu,
     relu,
     selu,
@@ -340,6 +341,7 @@ __all__ = [
     "gather",
     "ge",
     "gt",
+    "hardshrink",
     "hypot",
     "index_add",
     "index_copy",

@@ -5,10 +5,8 @@ from __future__ import annotations
 import builtins
 
 from staticgrad import ops
-from staticgrad.errors import DeclarationError
 from staticgrad.graph import Value
 from staticgrad.ops.kinds import is_half, ratio_of_sizes
-from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating
@@ -78,10 +76,6 @@ def _moments(
     if isinstance(dim, bool):
         # PyTorch's older form.
         unbiased, dim = dim, None
-    if not isinstance(unbiased, bool) or not isinstance(keepdim, bool):
-        raise DeclarationError(
-            f"a variance takes bools for unbiased and keepdim; give the correction by its name ({source_line()})"
-        )
     x = floating(x)
     if correction is None:
         correction = 1 if unbiased else 0
