@@ -19,7 +19,7 @@ from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import spatial
 from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
-from staticgrad.tensor.convolution import each_axis
+from staticgrad.tensor.convolution import batched, each_axis
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.pooling import filled
 from staticgrad.types import Dim, is_static
@@ -76,8 +76,10 @@ def _unknown(name: str, input: Value) -> ShapeError:
 
 def _averaged(rank: int, input: Value, output_size: OutputSize) -> Value:
     name = f"adaptive_avg_pool{rank}d"
-    x, alone = filled(name, input, rank)
+    x, alone = batched(name, input, rank)
     sizes, wanted = spatial(x), _wanted(name, x, output_size)
+    if 0 in sizes and any(m != 1 for m in wanted):
+        raise ShapeError(f"{name} takes an input with elements, input: {input.type} came ({source_line()})")
     kernel = _even(sizes, wanted)
     if wanted != sizes and all(m == 1 for m in wanted):
         x = reductions.mean(x, list(range(2, rank + 2)), keepdim=True)
