@@ -13,7 +13,7 @@ from staticgrad.graph import Leaf, Node, Value, collection_paused, topological
 from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative, zeros_like
 from staticgrad.ops.registry import Operator, constant, literal, plain, shared_literal
 from staticgrad.origin import Derivation, deriving_from, source_line
-from staticgrad.types import TensorType, is_unknown
+from staticgrad.types import TensorType, dims_agree, is_unknown
 
 Cotangents = dict[Value, Value]
 
@@ -160,8 +160,7 @@ def _seeds(values: Sequence[Value], given: Any, single: bool, what: str) -> list
         if seed.type.dtype is not value.type.dtype:
             raise DTypeError(f"{what} is {seed.type}, its value {value.type}; cast the {what} ({source_line()})")
         if len(seed.type.shape) != len(value.type.shape) or any(
-            a != b and not is_unknown(a) and not is_unknown(b)
-            for a, b in zip(seed.type.shape, value.type.shape, strict=True)
+            not dims_agree(a, b) for a, b in zip(seed.type.shape, value.type.shape, strict=True)
         ):
             raise ShapeError(f"{what} is {seed.type}, its value {value.type}; the shapes must agree ({source_line()})")
         seeds.append(seed)

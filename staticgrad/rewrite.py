@@ -46,16 +46,15 @@ class Rebuild:
             for node in graph.nodes:
                 self.canonical[node] = self._place(node)
             outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
-            rebuilt = Graph(graph.name, graph.inputs, outputs)
-            rebuilt = Graph(graph.name, graph.inputs, outputs, rebuilt.nodes, self._became(graph, rebuilt))
+            rebuilt = Graph(graph.name, graph.inputs, outputs, became=self._became(graph))
             if any(node.pullback is not None for node in graph.nodes):
                 rebuilt = _sealed(rebuilt, {name for name, value in outputs.items() if value is graph.outputs[name]})
             return rebuilt
 
-    def _became(self, graph: Graph, rebuilt: Graph) -> dict[Node, Value]:
-        """Where the forward nodes are now in whose derivatives the rebuilt nodes were made."""
+    def _became(self, graph: Graph) -> dict[Node, Value]:
+        """Where the forward nodes are now in whose derivatives nodes were made."""
         became = {}
-        for node in rebuilt.nodes:
+        for node in graph.nodes:
             forward = node.derives_from
             if forward is not None and forward not in became:
                 value = graph.became.get(forward, forward.outputs[0])

@@ -136,6 +136,11 @@ def is_unknown(dim: Dim) -> bool:
     return isinstance(dim, str) and "?" in dim
 
 
+def dims_agree(a: Dim, b: Dim) -> bool:
+    """Whether two dimensions are equal as far as they are known."""
+    return a == b or is_unknown(a) or is_unknown(b)
+
+
 # Polynomials over names: a sorted tuple of names -> an integer coefficient.
 Polynomial = dict[tuple[str, ...], int]
 

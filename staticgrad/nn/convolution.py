@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from staticgrad.declare import parameter
 from staticgrad.errors import DeclarationError
@@ -53,41 +54,16 @@ def _zeros_only(name: str, padding_mode: str) -> None:
         raise DeclarationError(f"{name} takes padding_mode='zeros', {padding_mode!r} came ({source_line()})")
 
 
-class Conv1d(_Convolution):
-    """`conv1d` with a weight and bias of its own: (N, in_channels, L) -> (N, out_channels, ...).
+class _Conv(_Convolution):
+    """A convolution with a weight and bias of its own.
 
     The parameters `<name>/weight` (out_channels, in_channels / groups, *kernel) and `<name>/bias` (out_channels) start
-    uniform within 1 / sqrt(fan-in) of 0. Layers of one model need different names.
+    uniform within 1 / sqrt(fan-in) of 0. Layers of one model need different names; without one it is that of the
+    function.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes | str = 0,
-        dilation: Sizes = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        *,
-        name: str = "conv1d",
-        dtype: object = "float32",
-        seed: int = 0,
-    ) -> None:
-        shape = _weight_shape("Conv1d", in_channels, out_channels, kernel_size, groups, 1)
-        _zeros_only("Conv1d", padding_mode)
-        super().__init__(shape, out_channels, bias, name, dtype, seed)
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-
-    def forward(self, x: Value) -> Value:
-        """The convolution of `x`."""
-        return functional.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-
-
-class Conv2d(_Convolution):
-    """`conv2d` with a weight and bias of its own: (N, in_channels, H, W) -> (N, out_channels, ...)."""
+    rank: int
+    function: Callable[..., Value]
 
     def __init__(
         self,
@@ -101,47 +77,34 @@ class Conv2d(_Convolution):
         bias: bool = True,
         padding_mode: str = "zeros",
         *,
-        name: str = "conv2d",
+        name: str | None = None,
         dtype: object = "float32",
         seed: int = 0,
     ) -> None:
-        shape = _weight_shape("Conv2d", in_channels, out_channels, kernel_size, groups, 2)
-        _zeros_only("Conv2d", padding_mode)
-        super().__init__(shape, out_channels, bias, name, dtype, seed)
+        kind = type(self).__name__
+        shape = _weight_shape(kind, in_channels, out_channels, kernel_size, groups, self.rank)
+        _zeros_only(kind, padding_mode)
+        super().__init__(shape, out_channels, bias, self.function.__name__ if name is None else name, dtype, seed)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
     def forward(self, x: Value) -> Value:
         """The convolution of `x`."""
-        return functional.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return self.function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
-class Conv3d(_Convolution):
-    """`conv3d` with a weight and bias of its own: (N, in_channels, D, H, W) -> (N, out_channels, ...)."""
+class Conv1d(_Conv):
+    __doc__ = f"(N, in_channels, L) -> (N, out_channels, ...): {_Conv.__doc__}"
+    rank, function = 1, staticmethod(functional.conv1d)
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sizes,
-        stride: Sizes = 1,
-        padding: Sizes | str = 0,
-        dilation: Sizes = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        *,
-        name: str = "conv3d",
-        dtype: object = "float32",
-        seed: int = 0,
-    ) -> None:
-        shape = _weight_shape("Conv3d", in_channels, out_channels, kernel_size, groups, 3)
-        _zeros_only("Conv3d", padding_mode)
-        super().__init__(shape, out_channels, bias, name, dtype, seed)
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
-    def forward(self, x: Value) -> Value:
-        """The convolution of `x`."""
-        return functional.conv3d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+class Conv2d(_Conv):
+    __doc__ = f"(N, in_channels, H, W) -> (N, out_channels, ...): {_Conv.__doc__}"
+    rank, function = 2, staticmethod(functional.conv2d)
+
+
+class Conv3d(_Conv):
+    __doc__ = f"(N, in_channels, D, H, W) -> (N, out_channels, ...): {_Conv.__doc__}"
+    rank, function = 3, staticmethod(functional.conv3d)
 
 
 class ConvTranspose2d(_Convolution):

@@ -15,11 +15,11 @@ from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, reshape, shape, transpose
 from staticgrad.ops.slicing import pad
 from staticgrad.ops.windows import Windows, pooled, spatial, windows_of, with_same_padding
-from staticgrad.types import Dim, TensorType, add_dims, divide_dims, is_unknown, multiply_dims, unknown
+from staticgrad.types import Dim, TensorType, add_dims, dims_agree, divide_dims, multiply_dims, unknown
 
 
 def _agrees(left: Dim, right: Dim | None, message: str) -> None:
-    require(left == right or right is None or is_unknown(left) or is_unknown(right), message)
+    require(right is None or dims_agree(left, right), message)
 
 
 def _checked(x, w, b, group, kernel_shape, channels, features):

@@ -24,7 +24,7 @@ from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, expand, listed, reshape, shape, transpose, unsqueeze
 from staticgrad.origin import source_line
-from staticgrad.types import Dim, DType, TensorType, is_unknown, unknown
+from staticgrad.types import DType, TensorType, dims_agree, is_unknown, unknown
 
 
 def _positions(indices):
@@ -79,12 +79,8 @@ def _gathered_elements(x, indices, *, axis):
 
 def _fits(x, indices, axis):
     for i, (n, d) in enumerate(zip(indices.type.shape, x.type.shape, strict=True)):
-        fits = i == axis or _agree(n, d) or (isinstance(n, int) and isinstance(d, int) and n <= d)
+        fits = i == axis or dims_agree(n, d) or (isinstance(n, int) and isinstance(d, int) and n <= d)
         require(fits, f"positions have size {n} on axis {i} where the tensor has {d}")
-
-
-def _agree(a: Dim, b: Dim) -> bool:
-    return a == b or is_unknown(a) or is_unknown(b)
 
 
 @onnx_op("GatherElements", type=_gathered_elements)
@@ -109,7 +105,7 @@ def _scattered(x, indices, updates, *, axis, reduction):
 
 
 def _same_shape(updates, expected):
-    fits = len(updates.type.shape) == len(expected) and all(map(_agree, updates.type.shape, expected))
+    fits = len(updates.type.shape) == len(expected) and all(map(dims_agree, updates.type.shape, expected))
     require(fits, f"updates must have the shape {listed(expected)}")
 
 
@@ -137,7 +133,7 @@ def _batch_dims(x, indices, count):
     pairs = list(zip(x.type.shape[:count], indices.type.shape[:count], strict=False))
     require(0 <= count <= len(pairs), f"batch_dims={count} is more than the tensors have")
     for a, b in pairs:
-        require(_agree(a, b), f"the leading dimensions {a} and {b} of the tensor and the positions do not agree")
+        require(dims_agree(a, b), f"the leading dimensions {a} and {b} of the tensor and the positions do not agree")
     return tuple(b if is_unknown(a) else a for a, b in pairs)
 
 
@@ -305,7 +301,7 @@ def _one_hot(indices, depth, values, *, axis):
     size = dims_of(depth.content)
     rank = len(indices.type.shape) + 1
     axis = normal_axis(axis, rank)
-    require(len(values.type.shape) == 1 and _agree(values.type.shape[0], 2), "values are [off, on]")
+    require(len(values.type.shape) == 1 and dims_agree(values.type.shape[0], 2), "values are [off, on]")
     shape = indices.type.shape
     return TensorType(values.type.dtype, (*shape[:axis], size[0] if size else unknown(), *shape[axis:]))
 

@@ -8,11 +8,11 @@ from staticgrad.ops.kinds import common_dtype, reshape_like, stored, transposed,
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, onnx_op, require
 from staticgrad.ops.shape import concat, reshape, shape, unsqueeze
-from staticgrad.types import TensorType, broadcast_shapes, is_unknown
+from staticgrad.types import TensorType, broadcast_shapes, dims_agree
 
 
 def _contracted(left, right, what):
-    if left != right and not is_unknown(left) and not is_unknown(right):
+    if not dims_agree(left, right):
         raise ShapeError(f"{what}: {left} and {right} do not agree")
 
 
@@ -84,9 +84,7 @@ def _gemm(a, b, c=None, *, alpha, beta, transA, transB):
     _contracted(inner, other, "the columns of the first and the rows of the second operand")
     if c is not None:
         combined = broadcast_shapes((rows, columns), c.type.shape)
-        fits = len(combined) == 2 and all(
-            a == b or is_unknown(a) or is_unknown(b) for a, b in zip(combined, (rows, columns), strict=True)
-        )
+        fits = len(combined) == 2 and all(map(dims_agree, combined, (rows, columns)))
         require(fits, "the addend must broadcast to the product")
     return TensorType(dtype, (rows, columns))
 

@@ -9,7 +9,7 @@ from staticgrad.ops.kinds import common_dtype, divided_by_ratio, floating, is_ha
 from staticgrad.ops.reduction import reduce_mean, reduce_sum
 from staticgrad.ops.registry import Input, onnx_op, require
 from staticgrad.ops.shape import expand, unsqueeze
-from staticgrad.types import DType, TensorType, is_unknown
+from staticgrad.types import DType, TensorType, dims_agree
 
 
 def _wide(*values):
@@ -47,10 +47,7 @@ def _require_to_fit(shape, *parameters):
         own = parameter.type.shape if parameter is not None else ()
         require(
             len(own) <= len(shape)
-            and all(
-                a == b or b == 1 or is_unknown(a) or is_unknown(b)
-                for a, b in zip(shape[len(shape) - len(own) :], own, strict=True)
-            ),
+            and all(b == 1 or dims_agree(a, b) for a, b in zip(shape[len(shape) - len(own) :], own, strict=True)),
             "scale and bias must broadcast to the axes that are normalized",
         )
 
@@ -142,7 +139,7 @@ def _channels(x, *parameters):
         own = parameter.type.shape
         channels = x.type.shape[1]
         require(
-            len(own) == 1 and (own[0] == channels or is_unknown(own[0]) or is_unknown(channels)),
+            len(own) == 1 and dims_agree(own[0], channels),
             f"one number for each channel is expected, {channels} of them; {parameter.type} came",
         )
     return x.type

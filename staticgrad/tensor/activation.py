@@ -17,7 +17,7 @@ from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import expm1, floating, log1p
 from staticgrad.tensor.shape import axis_of
-from staticgrad.types import DType, is_unknown
+from staticgrad.types import DType, dims_agree
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -220,7 +220,7 @@ def prelu(x: Value, weight: Value) -> Value:
         raise ShapeError(f"prelu takes a weight of rank 0 or 1, {weight.type} came ({source_line()})")
     if weight.type.shape and weight.type.shape != (1,):
         count, channels = weight.type.shape[0], x.type.shape[1] if rank > 1 else 1
-        if count != channels and not is_unknown(count) and not is_unknown(channels):
+        if not dims_agree(count, channels):
             raise ShapeError(f"prelu has {count} weights for {channels} channels of {x.type} ({source_line()})")
         weight = ops.reshape(weight, [-1] + [1] * max(rank - 2, 0))
     elif rank == 0:

@@ -11,6 +11,7 @@ from staticgrad.ops.kinds import transposed
 from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.dispatch import function
+from staticgrad.tensor.layout import numbers_along
 from staticgrad.tensor.shape import cat, flatten, stack
 from staticgrad.types import DType
 
@@ -100,9 +101,7 @@ def _mask(scores: Value, attn_mask: Value | None, is_causal: bool) -> tuple[Valu
 def _causal(scores: Value) -> Value:
     """True (L, S) where column j is not behind row i."""
     rank = len(scores.type.shape)
-    rows, columns = (
-        ops.range_(0, ops.reshape(ops.shape(scores, start=axis, end=axis + 1), []), 1) for axis in (rank - 2, rank - 1)
-    )
+    rows, columns = (numbers_along(scores, axis) for axis in (rank - 2, rank - 1))
     return ops.greater_or_equal(ops.unsqueeze(rows, [1]), columns)
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
-
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, shown
 from staticgrad.graph import Value
 from staticgrad.ops.kinds import is_half, shape_of
-from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating
+from staticgrad.tensor.layout import numbers_along
 from staticgrad.tensor.reduction import axes, summable
 from staticgrad.tensor.shape import axis_of, cat
 from staticgrad.types import DType
@@ -52,12 +50,7 @@ def logcumsumexp(x: Value, dim: int) -> Value:
     if chosen is None:
         return x
     (axis,) = chosen
-    length = x.type.shape[axis]
-    numbers = (
-        constant(np.arange(length))
-        if isinstance(length, int)
-        else ops.range_(0, ops.reshape(ops.shape(x, start=axis, end=axis + 1), []), 1)
-    )
+    numbers = numbers_along(x, axis)
     rest = [1] * (len(x.type.shape) - axis - 1)
     reached = ops.less_or_equal(ops.reshape(numbers, [1, -1, *rest]), ops.reshape(numbers, [-1, 1, *rest]))
     return ops.reduce_log_sum_exp(ops.where(reached, ops.unsqueeze(x, [axis]), -math.inf), [axis + 1], keepdims=False)

@@ -14,8 +14,9 @@ from staticgrad.graph import Value
 from staticgrad.ops.registry import constant, literal
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
+from staticgrad.tensor.layout import numbers_along
 from staticgrad.tensor.shape import axis_of
-from staticgrad.types import Dim, is_unknown
+from staticgrad.types import Dim, dims_agree, is_unknown
 
 Labels = tuple[str, ...]
 
@@ -147,7 +148,7 @@ def _diagonal(value: Value, labels: Labels) -> Term:
             first = labels.index(label)
             second = labels.index(label, first + 1)
             a, b = value.type.shape[first], value.type.shape[second]
-            if a != b and not is_unknown(a) and not is_unknown(b):
+            if not dims_agree(a, b):
                 raise ValueError(f"{label} has the sizes {a} and {b} at one operand")
             value = diagonal(value, first, second)
             labels = (*labels[:second], *labels[second + 1 :])
@@ -159,12 +160,7 @@ def diagonal(x: Value, first: int, second: int) -> Value:
     rank = len(x.type.shape)
 
     def positions(axis: int) -> Value:
-        size = x.type.shape[axis]
-        if isinstance(size, int):
-            numbers = constant(np.arange(size))
-        else:
-            numbers = ops.range_(0, ops.reshape(ops.shape(x, start=axis, end=axis + 1), []), 1)
-        return ops.reshape(numbers, [1] * axis + [-1] + [1] * (rank - axis - 1))
+        return ops.reshape(numbers_along(x, axis), [1] * axis + [-1] + [1] * (rank - axis - 1))
 
     equal = ops.equal(positions(first), positions(second))
     return ops.reduce_sum(ops.where(equal, x, 0), [second], keepdims=False)

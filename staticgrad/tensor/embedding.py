@@ -12,7 +12,8 @@ from staticgrad.ops.kinds import shape_of, with_derivative, without_derivative
 from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.windows import numbers_along, size_of, whole_number
+from staticgrad.tensor.layout import numbers_along, size_of
+from staticgrad.tensor.windows import whole_number
 from staticgrad.types import DType
 
 

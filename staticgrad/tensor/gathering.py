@@ -13,7 +13,7 @@ from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.shape import axis_of
 from staticgrad.tensor.windows import at_least_rank_1, common_extent
-from staticgrad.types import DType, TensorType, is_unknown, unknown
+from staticgrad.types import DType, TensorType, dims_agree, unknown
 
 
 def refuse_nowhere(x: Value, axis: int, index: Value) -> None:
@@ -99,7 +99,7 @@ def positions_of_mask(mask: Value, x: Value, axis: int) -> list[Value]:
     """For each dimension of a mask, which lies on those of `x` from `axis` on, where it holds."""
     sizes = x.type.shape[axis : axis + len(mask.type.shape)]
     if len(sizes) < len(mask.type.shape) or any(
-        a != b and not is_unknown(a) and not is_unknown(b) for a, b in zip(mask.type.shape, sizes, strict=True)
+        not dims_agree(a, b) for a, b in zip(mask.type.shape, sizes, strict=True)
     ):
         raise ShapeError(f"a boolean mask {mask.type} does not fit {x.type} from dimension {axis} on ({source_line()})")
     array = constant_of(mask)

@@ -1,4 +1,4 @@
-"""Shapes of which a size is that of an axis, times or over a number."""
+"""Sizes of axes, numbers along them, and shapes of which a size is that of an axis, times or over a number."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ from staticgrad import ops
 from staticgrad.graph import Value
 from staticgrad.ops.registry import constant
 from staticgrad.types import Dim, TensorType, divide_dims, multiply_dims, unknown
+
+
+def size_of(x: Value, axis: int) -> Value:
+    """The size of one dimension, as an int64 of rank 0."""
+    size = x.type.shape[axis]
+    return (
+        constant(np.array(size)) if isinstance(size, int) else ops.squeeze(ops.shape(x, start=axis, end=axis + 1), [0])
+    )
+
+
+def numbers_along(x: Value, axis: int) -> Value:
+    """`0, 1, ...`, one number for each element along `axis`."""
+    size = x.type.shape[axis]
+    return constant(np.arange(size)) if isinstance(size, int) else ops.range_(0, size_of(x, axis), 1)
 
 
 class Part:

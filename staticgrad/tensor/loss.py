@@ -12,7 +12,7 @@ from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.activation import log_one_plus_exp
 from staticgrad.tensor.dispatch import function
-from staticgrad.types import DType, Shape, is_unknown
+from staticgrad.types import DType, Shape, dims_agree
 
 
 def reduced(loss: Value, reduction: str) -> Value:
@@ -38,9 +38,7 @@ def refuse_deprecated(size_average: object, reduce: object) -> None:
 
 def _agree(shape: Shape, other: Shape) -> bool:
     """Whether two shapes are equal as far as their sizes are known."""
-    return len(shape) == len(other) and all(
-        a == b or is_unknown(a) or is_unknown(b) for a, b in zip(shape, other, strict=True)
-    )
+    return len(shape) == len(other) and all(dims_agree(a, b) for a, b in zip(shape, other, strict=True))
 
 
 def same_shape(input: Value, target: Value, name: str) -> None:

@@ -13,6 +13,7 @@ from staticgrad.tensor.activation import log_one_plus_exp, logsigmoid
 from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.distance import pairwise_distance
+from staticgrad.tensor.layout import numbers_along
 from staticgrad.tensor.loss import one_for_each_class, reduced, refuse_deprecated, same_shape
 from staticgrad.types import DType
 
@@ -111,11 +112,6 @@ def _classes(target: Value, name: str) -> None:
         raise DTypeError(f"{name} takes classes as int64, target: {target.type} came; cast it ({source_line()})")
 
 
-def _numbered(rows: Value) -> Value:
-    """0, 1, ... for the columns."""
-    return ops.range_(0, ops.reshape(ops.shape(rows, start=1), []), 1)
-
-
 @function
 def multi_margin_loss(
     input: Value,
@@ -142,7 +138,7 @@ def multi_margin_loss(
     each = short if p == 1 else short * short
     if weight is not None:
         each = each * ops.gather(weight, chosen)
-    loss = ops.reduce_mean(ops.where(ops.equal(_numbered(rows), chosen), 0, each), [1], keepdims=False)
+    loss = ops.reduce_mean(ops.where(ops.equal(numbers_along(rows, 1), chosen), 0, each), [1], keepdims=False)
     return reduced(loss if target.type.shape else ops.reshape(loss, []), reduction)
 
 
@@ -161,7 +157,7 @@ def multilabel_margin_loss(
     ended = ops.cumsum(ops.cast(ops.less(listed, 0), to=DType.int32), 1)
     valid = ops.equal(ended, 0)
     chosen = ops.where(valid, ops.cast(listed, to=DType.int64), 0)
-    hit = ops.logical_and(ops.equal(ops.unsqueeze(chosen, [2]), _numbered(rows)), ops.unsqueeze(valid, [2]))
+    hit = ops.logical_and(ops.equal(ops.unsqueeze(chosen, [2]), numbers_along(rows, 1)), ops.unsqueeze(valid, [2]))
     other = ops.logical_not(reductions.any(hit, 1, keepdim=True))
     counts = ops.logical_and(ops.unsqueeze(valid, [2]), other)
     found = ops.gather_elements(rows, chosen, axis=1)

@@ -20,7 +20,7 @@ from staticgrad.tensor.arithmetic import pow
 from staticgrad.tensor.creation import ones, ones_like, zeros_like
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.shape import unflatten, whole_numbers
-from staticgrad.types import DType, is_unknown
+from staticgrad.types import DType, dims_agree
 
 
 @function
@@ -238,7 +238,7 @@ def _check_channels(name: str, input: Value, *parameters: Value | None) -> None:
     for parameter in parameters:
         if parameter is not None:
             own = parameter.type.shape
-            if len(own) != 1 or not (own[0] == shape[1] or is_unknown(own[0]) or is_unknown(shape[1])):
+            if len(own) != 1 or not dims_agree(own[0], shape[1]):
                 raise ShapeError(
                     f"{name} takes one number for each of {shape[1]} channels, {parameter.type} came ({source_line()})"
                 )

@@ -15,7 +15,7 @@ from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import log1p
 from staticgrad.tensor.loss import reduced, refuse_deprecated, same_shape
-from staticgrad.types import is_unknown
+from staticgrad.types import dims_agree
 
 
 @function
@@ -92,9 +92,7 @@ def gaussian_nll_loss(
         if len(own) == len(whole) - 1:
             var = ops.unsqueeze(var, [-1])
             own = (*own, 1)
-        fits = len(own) == len(whole) and all(
-            a == b or b == 1 or is_unknown(a) or is_unknown(b) for a, b in zip(whole, own, strict=True)
-        )
+        fits = len(own) == len(whole) and all(b == 1 or dims_agree(a, b) for a, b in zip(whole, own, strict=True))
         if not fits or sum(a != b and b == 1 for a, b in zip(whole, own, strict=True)) > 1:
             raise ShapeError(
                 f"gaussian_nll_loss takes a variance for the input or for all of one dimension, input: {input.type} "

@@ -21,7 +21,7 @@ from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.layout import Part, laid_out
-from staticgrad.types import DType, is_unknown
+from staticgrad.types import DType, dims_agree
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection")
@@ -78,7 +78,7 @@ def _checked(input: Value, grid: Value, mode: str, padding_mode: str) -> int:
             f"({source_line()})"
         )
     batches = input.type.shape[0], grid.type.shape[0]
-    if batches[0] != batches[1] and not any(is_unknown(b) for b in batches):
+    if not dims_agree(*batches):
         raise ShapeError(f"grid_sample takes as many grids as images, {batches[1]} for {batches[0]} ({source_line()})")
     if 0 in input.type.shape[2:]:
         raise ShapeError(f"grid_sample has nothing to sample in {input.type} ({source_line()})")

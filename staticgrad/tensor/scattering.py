@@ -18,9 +18,10 @@ from staticgrad.tensor.arithmetic import floor_divide
 from staticgrad.tensor.creation import filled
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.gathering import positions_of_mask, refuse_nowhere
+from staticgrad.tensor.layout import size_of
 from staticgrad.tensor.shape import axis_of, reshape
-from staticgrad.tensor.windows import at_least_rank_1, size_of
-from staticgrad.types import DType, Shape, TensorType, is_unknown
+from staticgrad.tensor.windows import at_least_rank_1
+from staticgrad.types import DType, Shape, TensorType, dims_agree
 
 _REDUCTIONS = {"sum": "add", "prod": "mul", "mean": "add", "amax": "max", "amin": "min"}
 """What ONNX calls the reductions of scatter_reduce."""
@@ -231,7 +232,7 @@ def _check_written(values: Value, wanted: Shape) -> None:
     """That values broadcast to the shape of what they replace."""
     came = values.type.shape
     pairs = zip(came, wanted[len(wanted) - len(came) :], strict=True) if len(came) <= len(wanted) else [(0, 1)]
-    if any(a not in (1, b) and not is_unknown(a) and not is_unknown(b) for a, b in pairs):
+    if any(a != 1 and not dims_agree(a, b) for a, b in pairs):
         raise ShapeError(f"{values.type} does not fit where it is to be written, {list(wanted)} ({source_line()})")
 
 

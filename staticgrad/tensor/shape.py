@@ -16,7 +16,7 @@ from staticgrad.ops.kinds import normal_axis, shape_of
 from staticgrad.ops.registry import constant, promote
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
-from staticgrad.types import Dim, DType, count_elements, divide_dims, is_unknown
+from staticgrad.types import Dim, DType, count_elements, dims_agree, divide_dims, is_unknown
 
 
 def axis_of(x: Value, dim: int, extra: int = 0) -> int:
@@ -234,9 +234,7 @@ def expand_as(x: Value, other: Value) -> Value:
     """`x` repeated to the shape of `other`."""
     result = ops.expand(x, shape_of(other))
     found, wanted = result.type.shape, other.type.shape
-    if len(found) != len(wanted) or any(
-        a != b and not is_unknown(a) and not is_unknown(b) for a, b in zip(found, wanted, strict=True)
-    ):
+    if len(found) != len(wanted) or any(not dims_agree(a, b) for a, b in zip(found, wanted, strict=True)):
         raise ShapeError(f"{x.type} cannot be expanded to the shape of {other.type} ({source_line()})")
     return result
 

@@ -15,22 +15,9 @@ from staticgrad.ops.kinds import shape_of
 from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
+from staticgrad.tensor.layout import numbers_along, size_of
 from staticgrad.tensor.shape import axis_of, flatten, movedim, repeat, sizes_given, transpose, whole_numbers
 from staticgrad.types import DType, is_static, is_unknown
-
-
-def size_of(x: Value, axis: int) -> Value:
-    """The size of one dimension, as an int64 of rank 0."""
-    size = x.type.shape[axis]
-    return (
-        constant(np.array(size)) if isinstance(size, int) else ops.squeeze(ops.shape(x, start=axis, end=axis + 1), [0])
-    )
-
-
-def numbers_along(x: Value, axis: int) -> Value:
-    """`0, 1, ...`, one number for each element along `axis`."""
-    size = x.type.shape[axis]
-    return constant(np.arange(size)) if isinstance(size, int) else ops.range_(0, size_of(x, axis), 1)
 
 
 def at_least_rank_1(x: Value) -> Value:
