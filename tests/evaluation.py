@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnx.reference
 import onnxruntime
+import pytest
 import reference_windows
 from numpy.typing import NDArray
 from onnx.reference.op_run import OpRun
@@ -88,3 +89,12 @@ def run(build: Callable[..., Any], *arrays: Any, dtype: str | None = "float64") 
 def slope(build: Callable[..., Any], *points: float) -> list[float]:
     result: list[float] = run(build, np.array(points))[1][0].tolist()
     return result
+
+
+def torch_pulled(f: Callable[..., Any], *arrays: Array) -> list[Array]:
+    """The value of a function of PyTorch tensors, and the gradients of the sum of its squares."""
+    torch = pytest.importorskip("torch")
+    tensors = [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    y = f(*tensors)
+    y.pow(2).sum().backward()
+    return [y.detach().numpy(), *(t.grad.numpy() for t in tensors if t.requires_grad)]

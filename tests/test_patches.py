@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluation import Array, Evaluator, run
+from evaluation import Array, Evaluator, run, torch_pulled
 from function_rows.row import draw
 
 import staticgrad as sg
@@ -22,12 +22,9 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-def torch_pulled(f: Any, a: Array) -> list[Array]:
+def of_torch(f: Any, a: Array) -> list[Array]:
     torch = pytest.importorskip("torch")
-    x = torch.tensor(a, requires_grad=True)
-    y = f(torch.nn.functional, x)
-    y.pow(2).sum().backward()
-    return [y.detach().numpy(), x.grad.numpy()]
+    return torch_pulled(lambda x: f(torch.nn.functional, x), a)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -44,7 +41,7 @@ def test_unfold_and_fold_of_named_batches_and_channels(options: dict[str, Any], 
         assert all(isinstance(d, int) for d in y.shape[2:])
         assert y.shape[0] == names[0]
         found = Evaluator([x], [y, sg.grad(y.pow(2).sum(), x)], rewritten=True)({"x": a})
-        for u, v in zip(found, torch_pulled(call, a), strict=True):
+        for u, v in zip(found, of_torch(call, a), strict=True):
             np.testing.assert_allclose(u, v, rtol=1e-10, atol=1e-11)
     assert F.fold(F.unfold(x, **options), (9, 12), **options).shape[:2] == x.shape[:2] or None in names
 

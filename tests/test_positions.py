@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluation import Evaluator, run
+from evaluation import Evaluator, run, torch_pulled
 from function_rows.row import draw
 
 import staticgrad as sg
@@ -21,14 +21,6 @@ F, TF = sg.nn.functional, torch.nn.functional
 OLD = np.array([3.0, 0.0, 5.0, 3.0, 0.0])
 NEW = np.array([3.0, 3.0, 0.0, 0.0, 7.0, 7.0])
 PLACES = np.array([0, 0, 1, 2, 4, 4])
-
-
-def of_torch(f: Callable[..., Any], *arrays: np.ndarray) -> list[np.ndarray]:
-    """The value of a function and the gradients of the sum of its squares."""
-    tensors = [torch.tensor(a, requires_grad=a.dtype == np.float64) for a in arrays]
-    y = f(*tensors)
-    (y * y).sum().backward()
-    return [y.detach().numpy(), *(t.grad.numpy() for t in tensors if t.requires_grad)]
 
 
 def of_ours(f: Callable[..., Any], *arrays: np.ndarray) -> list[np.ndarray]:
@@ -46,7 +38,7 @@ def of_eager(f: Callable[..., Any], *arrays: np.ndarray) -> list[np.ndarray]:
 
 
 def assert_same(ours: Callable[..., Any], theirs: Callable[..., Any], *arrays: np.ndarray) -> None:
-    expected = of_torch(theirs, *arrays)
+    expected = torch_pulled(theirs, *arrays)
     for found in (of_ours(ours, *arrays), of_eager(ours, *arrays)):
         for y, z in zip(found, expected, strict=True):
             assert y.shape == z.shape
@@ -66,7 +58,9 @@ def test_ties_and_zeros_of_scatter_reduce(reduce: str) -> None:
 
 @pytest.mark.parametrize("reduce", ["sum", "prod", "mean", "amax", "amin"])
 def test_what_stood_there_has_no_part_without_include_self(reduce: str) -> None:
-    expected = of_torch(lambda x, i, s: torch.scatter_reduce(x, 0, i, s, reduce, include_self=False), OLD, PLACES, NEW)
+    expected = torch_pulled(
+        lambda x, i, s: torch.scatter_reduce(x, 0, i, s, reduce, include_self=False), OLD, PLACES, NEW
+    )
     if reduce in ("amax", "amin"):
         # PyTorch counts what stood there where it is equal by chance; then the shares do not add up to one.
         expected[2][:2] = 3.0

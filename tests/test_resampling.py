@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluation import Array, Evaluator, run
+from evaluation import Array, Evaluator, run, torch_pulled
 from function_rows.row import draw
 
 import staticgrad as sg
@@ -14,13 +14,9 @@ import staticgrad as sg
 F = sg.nn.functional
 
 
-def torch_pulled(f: Any, *arrays: Array) -> tuple[Array, list[Array]]:
-    """Value and gradients (of the sum of squares) in PyTorch."""
+def of_torch(f: Any, a: Array) -> list[Array]:
     torch = pytest.importorskip("torch")
-    xs = [torch.tensor(a, requires_grad=True) for a in arrays]
-    y = f(torch.nn.functional, *xs)
-    y.pow(2).sum().backward()
-    return y.detach().numpy(), [x.grad.numpy() for x in xs]
+    return torch_pulled(lambda x: f(torch.nn.functional, x), a)
 
 
 def named(shape: tuple[int | str, ...], f: Any, *arrays: Array) -> tuple[sg.Value, Array, Array]:
@@ -49,7 +45,7 @@ def test_batch_and_channels_may_be_named(shape: Any, call: Any) -> None:
     y, value, gradient = named(shape, call, a)
     assert y.shape[:2] == shape[:2] or None in shape
     assert all(isinstance(d, int) for d in y.shape[2:])
-    expected, (wanted,) = torch_pulled(call, a)
+    expected, wanted = of_torch(call, a)
     np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(gradient, wanted, rtol=1e-11, atol=1e-12)
 
@@ -59,7 +55,7 @@ def test_whole_factors_of_named_sizes(mode: str) -> None:
     a = draw(2, 3, 4, 5)
     y, value, gradient = named(("N", "C", "H", "W"), lambda f, x: f.interpolate(x, scale_factor=(2, 3), mode=mode), a)
     assert y.shape == ("N", "C", "H*2", "W*3")
-    expected, (wanted,) = torch_pulled(lambda f, x: f.interpolate(x, scale_factor=(2, 3), mode=mode), a)
+    expected, wanted = of_torch(lambda f, x: f.interpolate(x, scale_factor=(2, 3), mode=mode), a)
     np.testing.assert_array_equal(value, expected)
     np.testing.assert_allclose(gradient, wanted, rtol=1e-12)
 
@@ -97,7 +93,7 @@ def test_long_axes(mode: str, keywords: dict[str, Any], size: tuple[int, int]) -
         return f.interpolate(x, size, mode=mode, **keywords)
 
     _, value, gradient = named(("N", 2, 70, 130), call, a)
-    expected, (wanted,) = torch_pulled(call, a)
+    expected, wanted = of_torch(call, a)
     np.testing.assert_allclose(value, expected, rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(gradient, wanted, rtol=1e-10, atol=1e-11)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluation import Array, Evaluator, run
+from evaluation import Array, Evaluator, run, torch_pulled
 from function_rows.row import draw
 from function_rows.sampling import DEEP, FLAT, IMAGE, VOLUME
 
@@ -21,13 +21,9 @@ MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
 
 
-def torch_pulled(x: Array, grid: Array, **keywords: Any) -> list[Array]:
-    """Value and gradients of the sum of squares in PyTorch."""
+def of_torch(x: Array, grid: Array, **keywords: Any) -> list[Array]:
     torch = pytest.importorskip("torch")
-    a, b = (torch.tensor(v, requires_grad=True) for v in (x, grid))
-    y = torch.nn.functional.grid_sample(a, b, **keywords)
-    y.pow(2).sum().backward()
-    return [y.detach().numpy(), a.grad.numpy(), b.grad.numpy()]
+    return torch_pulled(lambda a, b: torch.nn.functional.grid_sample(a, b, **keywords), x, grid)
 
 
 def pulled(x: Array, grid: Array, shapes: tuple[Any, Any], **keywords: Any) -> tuple[sg.Value, list[Array]]:
@@ -53,7 +49,7 @@ def test_sizes_may_be_named_or_unknown(shapes: Any, mode: str, padding: str) -> 
         y, found = pulled(IMAGE, FLAT, shapes, **keywords)
         if None not in shapes[0]:
             assert y.shape == (*shapes[0][:2], *shapes[1][1:3])
-        for a, b in zip(found, torch_pulled(IMAGE, FLAT, **keywords), strict=True):
+        for a, b in zip(found, of_torch(IMAGE, FLAT, **keywords), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
 
 
@@ -61,7 +57,7 @@ def test_depths_of_named_sizes() -> None:
     for padding, corners in itertools.product(PADDINGS, (False, True)):
         keywords = {"padding_mode": padding, "align_corners": corners}
         _, found = pulled(VOLUME, DEEP, (("N", "C", "D", "H", "W"), ("N", "d", "h", "w", 3)), **keywords)
-        for a, b in zip(found, torch_pulled(VOLUME, DEEP, **keywords), strict=True):
+        for a, b in zip(found, of_torch(VOLUME, DEEP, **keywords), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
 
 
@@ -73,7 +69,7 @@ def test_points_on_elements_edges_and_mirrors_are_treated_as_torch_does(mode: st
     grid = np.stack(np.meshgrid(line, [-1.0, -0.75, 0.0, 0.5, 1.0]), -1)[None]
     x = draw(1, 2, 4, 4) if not corners else draw(1, 2, 5, 5)
     keywords = {"mode": mode, "padding_mode": padding, "align_corners": corners}
-    wanted = torch_pulled(x, grid, **keywords)
+    wanted = of_torch(x, grid, **keywords)
     _, found = pulled(x, grid, (x.shape, grid.shape), **keywords)
     a, b = (eager.tensor(v, requires_grad=True) for v in (x, grid))
     y = eager.nn.functional.grid_sample(a, b, **keywords)
