@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -26,23 +27,38 @@ def backward(cotangents: Cotangents, targets: Sequence[Value]) -> Cotangents:
     active, reached = differentiated(cotangents, targets)
     _refuse_unruled(active)
     derivation = Derivation(tuple(cotangents), {})
-    for node in reversed(active):
-        arrived = [cotangents.get(y) for y in node.outputs]
-        if any(g is not None for g in arrived):
-            with deriving_from(node, derivation):
-                for x, pulled in _pull(node, arrived):
-                    if x in reached:
-                        g = sum_to(pulled, x)
-                        cotangents[x] = cotangents[x] + g if x in cotangents else g
+    _accumulate(active, reached, cotangents, lambda node: deriving_from(node, derivation))
     derivation.targets.update({id(cotangents[x]): x for x in targets if x in cotangents})
     return cotangents
 
 
-def differentiated(outputs: Iterable[Value], targets: Iterable[Value]) -> tuple[list[Node], set[Value]]:
-    """The nodes on differentiable paths from `targets` to `outputs`, in order, and the values on them."""
+def _accumulate(
+    active: Sequence[Node],
+    reached: set[Value],
+    cotangents: Cotangents,
+    inside: Callable[[Node], AbstractContextManager[None]],
+) -> None:
+    """Walk from outputs to inputs and add up what each rule gives, whose nodes are made `inside` a context."""
+    for node in reversed(active):
+        arrived = [cotangents.get(y) for y in node.outputs]
+        if any(g is not None for g in arrived):
+            with inside(node):
+                for x, pulled in _pull(node, arrived):
+                    if x in reached:
+                        g = sum_to(pulled, x)
+                        cotangents[x] = cotangents[x] + g if x in cotangents else g
+
+
+def differentiated(
+    outputs: Iterable[Value], targets: Iterable[Value], stop: Iterable[Value] = ()
+) -> tuple[list[Node], set[Value]]:
+    """The nodes on differentiable paths from `targets` to `outputs`, in order, and the values on them.
+
+    Nothing behind the values in `stop` counts.
+    """
     reached = set(targets)
     active = []
-    for node in topological(outputs, derivative=True):
+    for node in topological(outputs, stop, derivative=True):
         if any(x in reached for x in differentiable_inputs(node)):
             reached.update(y for y in node.outputs if y.type.dtype.is_float)
             active.append(node)
@@ -66,7 +82,9 @@ def _pull(node: Node, arrived: list[Value | None]) -> list[tuple[Value, Value]]:
         result: Any = node.pullback.rule(arrived[0])  # type: ignore[arg-type]
     else:
         entry = node.op
-        assert isinstance(entry, Operator) and entry.rule is not None
+        assert isinstance(entry, Operator)
+        if entry.rule is None:
+            return _pull_through_body(entry, node, arrived)
         if len(node.outputs) == 1:
             result = entry.rule(arrived[0], node.outputs[0], *inputs, **node.attributes)
         else:
@@ -77,17 +95,44 @@ def _pull(node: Node, arrived: list[Value | None]) -> list[tuple[Value, Value]]:
     ]
 
 
+def _pull_through_body(
+    entry: Operator[Any, Any], node: Node, arrived: Sequence[Value | None]
+) -> list[tuple[Value, Value]]:
+    """The cotangents of a node's inputs by the derivative of the operator's body."""
+    assert entry.body is not None
+    result = entry.body(*node.inputs, **node.attributes)
+    cotangents: Cotangents = {}
+    for y, g in zip(result if isinstance(result, tuple) else (result,), arrived, strict=False):
+        if y is not None and g is not None:
+            cotangents[y] = cotangents[y] + g if y in cotangents else g
+    targets = [x for x in dict.fromkeys(node.inputs) if x is not None and x.type.dtype.is_float]
+    inner = [y for y in cotangents if y not in set(targets)]
+    active, reached = differentiated(inner, targets, targets)
+    _refuse_unruled(active)
+    _accumulate(active, reached, cotangents, lambda _: nullcontext())
+    return [(x, cotangents[x]) for x in targets if x in cotangents]
+
+
 def _refuse_unruled(nodes: Iterable[Node]) -> None:
-    missing = {
-        f"{n.op.name} ({n.source})": None
-        for n in nodes
-        if n.pullback is None and isinstance(n.op, Operator) and n.op.rule is None
-    }
-    if missing:
+    """Refuse what has no derivative here, all at once."""
+    refused = dict.fromkeys(refusals(nodes))
+    if refused:
         raise UnsupportedOperatorError(
-            f"no gradient rule for {', '.join(missing)}; use sg.custom_vjp to give one, or sg.stop_gradient to block "
+            f"no derivative of {'; '.join(refused)}; use sg.custom_vjp to give one, or sg.stop_gradient to block "
             f"it ({source_line()})"
         )
+
+
+def refusals(nodes: Iterable[Node]) -> Iterator[str]:
+    """Why nodes have no derivative here: operator, line and reason of each that has none."""
+    for node in nodes:
+        entry = node.op
+        if node.pullback is None and isinstance(entry, Operator):
+            reason = None if entry.refusal is None else entry.refusal(*node.inputs, **node.attributes)
+            if reason is None and entry.rule is None and entry.body is None:
+                reason = "no gradient rule"
+            if reason is not None:
+                yield f"{entry.name} ({node.source}): {reason}"
 
 
 def sum_to(g: Value, x: Value) -> Value:

@@ -110,8 +110,10 @@ def _step(node: Node, emitted: list[str]) -> Step:
         rule = f"replaced ({_place(formula)})"
     else:
         entry = node.op
-        assert isinstance(entry, Operator) and entry.rule is not None
-        rule = f"own rule ({_place(entry.rule)})"
+        assert isinstance(entry, Operator)
+        formula = entry.rule or entry.body
+        assert formula is not None
+        rule = f"{'own rule' if entry.rule else 'body'} ({_place(formula)})"
     return Step(operator, str(node.outputs[0].type), node.source, rule, tuple(emitted))
 
 

@@ -44,6 +44,9 @@ class Operator(Generic[P, R]):
     the inputs, one for each in order (None where there is none). Cotangents may have the shape of the broadcast
     operands: whoever asks the rule sums them to the input's shape. An operator of several outputs gets tuples for
     `g` and `y`, and `g` holds None where an output is not used.
+
+    An operator without a rule may have a `body`: its outputs computed by other operators, whose derivative is then the
+    operator's. `refusal(*inputs, **attributes)` says why an application has no derivative here, or None.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class Operator(Generic[P, R]):
         self.weak = weak or promotes
         self.differentiable = differentiable
         self.rule: Rule | None = None
+        self.body: Rule | None = None
+        self.refusal: Callable[..., str | None] | None = None
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.input_names = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.required = sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
@@ -152,6 +157,19 @@ class Operator(Generic[P, R]):
         """Decorator: the operator's gradient rule."""
         self.rule = rule
         return rule
+
+    def as_body(self, body: Rule) -> Rule:
+        """Decorator: the operator's outputs from its inputs and attributes, by operators that have a derivative.
+
+        An optional output that the body does not give has no derivative.
+        """
+        self.body = body
+        return body
+
+    def refuses(self, reason: Callable[..., str | None]) -> Callable[..., str | None]:
+        """Decorator: why an application has no derivative here, with the remedy; None where it has one."""
+        self.refusal = reason
+        return reason
 
     def describe(self, inputs: Iterable[Value | None], attributes: Mapping[str, Any]) -> str:
         """The application as errors show it: argument names and the types that came."""
