@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 
-from staticgrad.graph import Array, Graph, Node, Value, collection_paused, constant_of
+from staticgrad.graph import Array, Graph, Node, Value, bodies, collection_paused, constant_of
+from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.registry import DIALECT
 from staticgrad.origin import SourceLine
-from staticgrad.types import DType, TensorType, as_dtype, is_unknown
+from staticgrad.types import DType, OpaqueType, TensorType, as_dtype
 
 from .opset import FLOOR, lowest_opset, stamp
 
@@ -34,7 +36,10 @@ def to_model(
     """
     with collection_paused():
         model = empty_model(metadata or {})
-        stamp(model, _Writer(graph, initial or {}, defaults or {}).write(model.graph))
+        writer = _Writer(graph, initial or {}, defaults or {})
+        stamp(model, writer.write(model.graph), writer.domains)
+        for function in writer.functions:
+            model.functions.append(onnx.FunctionProto.FromString(function))
         return model
 
 
@@ -51,17 +56,21 @@ class _Writer:
         self.graph = graph
         self.initial = initial
         self.defaults = defaults
-        self.taken = {*graph.inputs, *graph.outputs}
+        self.taken = {*graph.inputs, *graph.outputs, *initial}
         self.names: dict[Value, str] = {value: name for name, value in graph.inputs.items()}
         self.counts: dict[str, int] = {}
         self.schemas: dict[str, Attributes] = {}
         self.opset = FLOOR
+        self.domains: dict[str, int] = {}
+        self.functions: dict[bytes, None] = {}
+        self.literals: Any = None
         self.sources: dict[SourceLine, str] = {}
         self.seen: set[Any] = set()
 
     def write(self, proto: onnx.GraphProto) -> int:
         """Fill `proto`; returns the opset it needs."""
         proto.name = self.graph.name
+        self.literals = proto.initializer
         for name, value in self.graph.inputs.items():
             if name in self.initial:
                 write_tensor(proto.initializer.add(), name, self.initial[name])
@@ -69,52 +78,103 @@ class _Writer:
                 value_info(proto.input, name, value.type)
                 if name in self.defaults:
                     write_tensor(proto.initializer.add(), name, self.defaults[name])
-        computed = set(self.graph.nodes)
-        aliases = []
         for name, value in self.graph.outputs.items():
             value_info(proto.output, name, value.type)
+        self.unfused = _pads_to_keep(self.graph)
+        self._body(proto, self.graph, self.graph.outputs)
+        return self.opset
+
+    def _body(self, proto: onnx.GraphProto, graph: Graph, outputs: Mapping[str, Value]) -> None:
+        """Write the nodes of a graph, whose results are called `outputs`."""
+        computed = set(graph.nodes)
+        aliases = []
+        for name, value in outputs.items():
             # An input or a literal cannot be an output by itself, nor can a value have two names.
             if value in self.names or value.node not in computed or constant_of(value) is not None:
                 aliases.append((name, value))
             else:
                 self.names[value] = name
-        self.unfused = _pads_to_keep(self.graph)
-        for node in self.graph.nodes:
+        for node in graph.nodes:
             if node.op.name == "Constant":
-                self.names[node.outputs[0]] = self._literal(proto, node.attributes["value"])
+                value = node.outputs[0]
+                if value not in self.names:
+                    self.names[value] = self._literal(node.attributes["value"], value.type.dtype, node.names)
             else:
                 self._node(proto, node)
         for name, value in aliases:
             proto.node.add(op_type="Identity", name=name, input=[self.names[value]], output=[name])
-        return self.opset
+
+    def _inner(self, proto: onnx.GraphProto, body: Graph, inputs: Sequence[str]) -> None:
+        """Write the body of a loop or a branch, which finds what it takes from outside under the names there."""
+        proto.name = body.name
+        for node in body.nodes:
+            for value in node.outputs:
+                # One body may stand in several places.
+                if constant_of(value) is None:
+                    self.names.pop(value, None)
+        formal = len(body.inputs) - body.captures
+        for (name, value), outer in zip(
+            body.inputs.items(), [*[None] * formal, *inputs[len(inputs) - body.captures :]], strict=True
+        ):
+            self.names[value] = self._fresh(name) if outer is None else outer
+            if outer is None:
+                value_info(proto.input, self.names[value], value.type)
+        outputs = {self._fresh(name): value for name, value in body.outputs.items()}
+        for name, value in outputs.items():
+            value_info(proto.output, name, value.type)
+        self._body(proto, body, outputs)
 
     def _node(self, proto: onnx.GraphProto, node: Node) -> None:
-        operator = node.op.name
         names = self.names
-        source = node.source
-        if source not in self.sources:
-            self.sources[source] = str(source)
+        operator = node.op.name
         inputs = ["" if v is None else names[v] for v in node.inputs]
+        given = list(inputs)
+        captured = max((body.captures for body in bodies(node).values()), default=0)
+        del inputs[len(inputs) - captured :]
         while inputs and not inputs[-1]:
             inputs.pop()
         types = [None if v is None else v.type.dtype for v in node.inputs[: len(inputs)]]
         if operator == "Pad":
-            self._name_axes(proto, node, inputs, types)
-        for value in node.outputs:
+            self._name_axes(node, inputs, types)
+        for position, value in enumerate(node.outputs):
             if value not in names:
-                prefix = "" if node.derives_from is None else "grad."
-                names[value] = self._fresh(f"{prefix}{operator}_{source.line}")
+                names[value] = self._fresh(_stem(node, position))
         outputs = [names[v] for v in node.outputs]
-        written = proto.node.add(op_type=operator, name=outputs[0], input=inputs, output=outputs)
-        given = _given_attributes(written, node, self._schema(operator))
+        foreign = node.op if isinstance(node.op, Foreign) else None
+        kind = operator if foreign is None else foreign.operator
+        written = proto.node.add(op_type=kind, name=outputs[0] if outputs else kind, input=inputs, output=outputs)
+        source = node.source
+        if source not in self.sources:
+            self.sources[source] = str(source)
         written.metadata_props.add(key="staticgrad.source", value=self.sources[source])
-        results = [v.type.dtype for v in node.outputs]
-        known = (operator, len(types), *types, *results, *given.items()) if operator not in _FILLED else None
-        if known is None or known not in self.seen:
-            self.seen.add(known)
-            self.opset = max(self.opset, lowest_opset(operator, types, results, given))
+        attributes: Mapping[str, Any] = {}
+        if foreign is not None:
+            self._foreign(written, node, foreign)
+        else:
+            attributes = _given_attributes(written, node, self._schema(operator))
+            results = [v.type.dtype for v in node.outputs]
+            known = (operator, len(types), *types, *results, *attributes.items()) if operator not in _FILLED else None
+            if known is None or known not in self.seen:
+                self.seen.add(known)
+                self.opset = max(self.opset, lowest_opset(operator, types, results, attributes))
+        for key, body in bodies(node).items():
+            attribute = written.attribute.add(name=key, type=_ATTRIBUTE.GRAPH)
+            self._inner(attribute.g, body, given)
 
-    def _name_axes(self, proto: onnx.GraphProto, node: Node, inputs: list[str], types: list[DType | None]) -> None:
+    def _foreign(self, written: onnx.NodeProto, node: Node, entry: Foreign) -> None:
+        """What else belongs to a node that is passed on as a model has it."""
+        if entry.domain:
+            written.domain = entry.domain
+            self.domains[entry.domain] = max(self.domains.get(entry.domain, 0), entry.opset)
+        else:
+            self.opset = max(self.opset, onnx.defs.get_schema(entry.operator, DIALECT).since_version)
+        for function in entry.functions:
+            self.functions[function] = None
+        for value in node.attributes.values():
+            if isinstance(value, bytes):
+                written.attribute.append(_ATTRIBUTE.FromString(value))
+
+    def _name_axes(self, node: Node, inputs: list[str], types: list[DType | None]) -> None:
         """Have a Pad name all of its axes or none, as onnxruntime needs it.
 
         A Pad of some axes it breaks where it moves a Transpose over it. A Pad without axes it makes part of what stands
@@ -127,18 +187,19 @@ class _Writer:
         if pads is not None and axes is not None:
             full = np.zeros((2, rank), np.int64)
             full[:, axes] = pads.reshape(2, -1)
-            inputs[1] = self._literal(proto, full.ravel())
+            inputs[1] = self._literal(full.ravel())
             del inputs[3:], types[3:]
             while not inputs[-1]:
                 del inputs[-1], types[-1]
         if node in self.unfused and len(inputs) < 4:
             missing = 3 - len(inputs)
-            inputs += [*[""] * missing, self._literal(proto, np.arange(rank))]
+            inputs += [*[""] * missing, self._literal(np.arange(rank))]
             types += [*[None] * missing, DType.int64]
 
-    def _literal(self, proto: onnx.GraphProto, array: Array) -> str:
-        name = self._fresh("literal")
-        write_tensor(proto.initializer.add(), name, array)
+    def _literal(self, array: Array, dtype: DType | None = None, names: tuple[str, ...] | None = None) -> str:
+        """Write a literal, where bodies of loops and branches see it too."""
+        name = self._fresh(names[0] if names else "literal")
+        write_tensor(self.literals.add(), name, array, dtype)
         return name
 
     def _schema(self, operator: str) -> Attributes:
@@ -154,7 +215,17 @@ class _Writer:
             self.counts[stem] = count
             name = stem if count == 1 else f"{stem}.{count}"
             if name not in self.taken:
+                self.taken.add(name)
                 return name
+
+
+def _stem(node: Node, position: int) -> str:
+    """What an output is called if nobody named it: as in the model it comes from, or by operator and line."""
+    if node.names is not None and node.names[position]:
+        return node.names[position]
+    prefix = "" if node.derives_from is None else "grad."
+    kind = node.op.operator if isinstance(node.op, Foreign) else node.op.name
+    return f"{prefix}{kind}_{node.source.label or node.source.line}"
 
 
 def _pads_to_keep(graph: Graph) -> set[Node]:
@@ -186,7 +257,7 @@ def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -
     """Write the attributes that are not at their defaults; returns them."""
     given: dict[str, Any] = {}
     for key, value in node.attributes.items():
-        if value is None:
+        if value is None or isinstance(value, Graph):
             continue
         kind, default, required = schema[key]
         if not required and default is not None and not isinstance(value, np.ndarray) and value == default:
@@ -216,20 +287,32 @@ def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -
     return given
 
 
-def write_tensor(proto: onnx.TensorProto, name: str, array: Array) -> None:
+def write_tensor(proto: onnx.TensorProto, name: str, array: Array, dtype: DType | None = None) -> None:
     """Write an array into a TensorProto, as raw little-endian bytes.
 
     Into one that is in its place already: protobuf cannot move messages of 2 GiB.
     """
+    dtype = dtype or as_dtype(array.dtype)
+    if dtype.rank < 0 and dtype is not DType.string:
+        # Small numbers are packed, several in a byte.
+        proto.CopyFrom(onnx.numpy_helper.from_array(array))
     proto.name = name
-    proto.data_type = as_dtype(array.dtype).onnx
-    proto.dims.extend(array.shape)
-    proto.raw_data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    if dtype.rank >= 0 or dtype is DType.string:
+        proto.data_type = dtype.onnx
+        proto.dims.extend(array.shape)
+    if dtype is DType.string:
+        proto.string_data.extend(text if isinstance(text, bytes) else str(text).encode() for text in array.ravel())
+    elif dtype.rank >= 0:
+        proto.raw_data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def value_info(into: Any, name: str, type: TensorType) -> None:
     """Add a named, typed input or output; a size that nobody named is left open."""
-    tensor = into.add(name=name).type.tensor_type
+    added = into.add(name=name)
+    if isinstance(type, OpaqueType):
+        added.type.ParseFromString(type.onnx)
+        return
+    tensor = added.type.tensor_type
     tensor.elem_type = type.dtype.onnx
     # Also a tensor of rank 0 has a shape.
     tensor.shape.SetInParent()
@@ -237,5 +320,6 @@ def value_info(into: Any, name: str, type: TensorType) -> None:
         written = tensor.shape.dim.add()
         if isinstance(dim, int):
             written.dim_value = dim
-        elif not is_unknown(dim):
-            written.dim_param = dim
+        elif not re.search(r"\?\d", dim):
+            # What a model calls a size is written as the model has it.
+            written.dim_param = dim.replace("?", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import onnx
@@ -97,8 +98,9 @@ def _accepts(
     return all(p.option == onnx.defs.OpSchema.FormalParameterOption.Optional for p in schema.inputs[len(inputs) :])
 
 
-def stamp(model: onnx.ModelProto, opset: int) -> None:
-    """Write the opset, and the lowest IR version from 10 on that goes with it, into a model."""
+def stamp(model: onnx.ModelProto, opset: int, domains: Mapping[str, int] = MappingProxyType({})) -> None:
+    """Write the opset, those of other domains, and the lowest IR version from 10 on that goes with it, into a model."""
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("", opset))
     model.ir_version = max(_IR_FLOOR, helper.find_min_ir_version_for(list(model.opset_import)))
+    model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in sorted(domains.items()))

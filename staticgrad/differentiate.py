@@ -12,7 +12,7 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError, UnsupportedOperatorError, shown
 from staticgrad.graph import Leaf, Node, Value, collection_paused, topological
 from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative, zeros_like
-from staticgrad.ops.registry import Operator, constant, literal, plain, shared_literal
+from staticgrad.ops.registry import constant, literal, plain, shared_literal
 from staticgrad.origin import Derivation, deriving_from, source_line
 from staticgrad.types import TensorType, dims_agree, is_unknown
 
@@ -68,10 +68,7 @@ def differentiated(
 def differentiable_inputs(node: Node) -> Iterable[Value]:
     if node.pullback is not None:
         return node.pullback.inputs
-    entry = node.op
-    if isinstance(entry, Operator) and entry.differentiable:
-        return (x for x in node.inputs if x is not None)
-    return ()
+    return (x for x in node.inputs if x is not None) if node.op.differentiable else ()
 
 
 def _pull(node: Node, arrived: list[Value | None]) -> list[tuple[Value, Value]]:
@@ -82,9 +79,8 @@ def _pull(node: Node, arrived: list[Value | None]) -> list[tuple[Value, Value]]:
         result: Any = node.pullback.rule(arrived[0])  # type: ignore[arg-type]
     else:
         entry = node.op
-        assert isinstance(entry, Operator)
         if entry.rule is None:
-            return _pull_through_body(entry, node, arrived)
+            return _pull_through_body(node, arrived)
         if len(node.outputs) == 1:
             result = entry.rule(arrived[0], node.outputs[0], *inputs, **node.attributes)
         else:
@@ -95,12 +91,10 @@ def _pull(node: Node, arrived: list[Value | None]) -> list[tuple[Value, Value]]:
     ]
 
 
-def _pull_through_body(
-    entry: Operator[Any, Any], node: Node, arrived: Sequence[Value | None]
-) -> list[tuple[Value, Value]]:
+def _pull_through_body(node: Node, arrived: Sequence[Value | None]) -> list[tuple[Value, Value]]:
     """The cotangents of a node's inputs by the derivative of the operator's body."""
-    assert entry.body is not None
-    result = entry.body(*node.inputs, **node.attributes)
+    assert node.op.body is not None
+    result = node.op.body(*node.inputs, **node.attributes)
     cotangents: Cotangents = {}
     for y, g in zip(result if isinstance(result, tuple) else (result,), arrived, strict=False):
         if y is not None and g is not None:
@@ -127,7 +121,7 @@ def refusals(nodes: Iterable[Node]) -> Iterator[str]:
     """Why nodes have no derivative here: operator, line and reason of each that has none."""
     for node in nodes:
         entry = node.op
-        if node.pullback is None and isinstance(entry, Operator):
+        if node.pullback is None:
             reason = None if entry.refusal is None else entry.refusal(*node.inputs, **node.attributes)
             if reason is None and entry.rule is None and entry.body is None:
                 reason = "no gradient rule"

@@ -10,7 +10,6 @@ from typing import Any
 from staticgrad.differentiate import differentiable_inputs, differentiated
 from staticgrad.errors import DeclarationError, shown
 from staticgrad.graph import Graph, Node, Value, topological
-from staticgrad.ops.registry import Operator
 from staticgrad.origin import Derivation, SourceLine, source_line
 
 
@@ -110,7 +109,6 @@ def _step(node: Node, emitted: list[str]) -> Step:
         rule = f"replaced ({_place(formula)})"
     else:
         entry = node.op
-        assert isinstance(entry, Operator)
         formula = entry.rule or entry.body
         assert formula is not None
         rule = f"{'own rule' if entry.rule else 'body'} ({_place(formula)})"

@@ -54,10 +54,18 @@ class Training(NamedTuple):
 
 
 class OperatorEntry(Protocol):
-    """What a graph needs to know of an operator."""
+    """What a graph and its differentiation need to know of an operator.
+
+    A differentiable one has a `rule` or a `body`, see `staticgrad.ops.registry.Operator`; `refusal` says why an
+    application has no derivative all the same.
+    """
 
     name: str
     attributes: Mapping[str, Any]
+    differentiable: bool
+    rule: Callable[..., Any] | None
+    body: Callable[..., Any] | None
+    refusal: Callable[..., str | None] | None
 
 
 NO_ATTRIBUTES: Mapping[str, Any] = MappingProxyType({})
@@ -67,10 +75,13 @@ class Node:
     """One application of an operator; never changed after it is made.
 
     `inputs` holds None for an optional input that is left out. `origin` says in whose derivative this node was made;
-    None for one that was declared.
+    None for one that was declared. `names` are what a model that it came from calls its outputs.
+
+    An attribute may be a `Graph`, the body of a loop or a branch. What such a body takes from outside is among the
+    inputs of the node: the last ones, as many as the body's `captures`.
     """
 
-    __slots__ = ("attributes", "inputs", "op", "origin", "outputs", "pullback", "source", "training")
+    __slots__ = ("attributes", "inputs", "names", "op", "origin", "outputs", "pullback", "source", "training")
 
     def __init__(
         self,
@@ -82,12 +93,14 @@ class Node:
         pullback: Pullback | None = None,
         origin: Origin | None = None,
         training: Training | None = None,
+        names: tuple[str, ...] | None = None,
     ) -> None:
         self.op = op
         self.inputs = inputs
         self.attributes = attributes
         self.pullback = pullback
         self.training = training
+        self.names = names
         if source is None:
             inside = current_origin.get()
             origin, source = (None, source_line()) if inside is None else inside
@@ -127,6 +140,10 @@ class Leaf(Node):
 class _LeafEntry:
     name = "Leaf"
     attributes: Mapping[str, Any] = NO_ATTRIBUTES
+    differentiable = False
+    rule: Callable[..., Any] | None = None
+    body: Callable[..., Any] | None = None
+    refusal: Callable[..., str | None] | None = None
 
 
 LEAF = _LeafEntry()
@@ -253,7 +270,8 @@ def topological(
 class Graph:
     """Named inputs and outputs and all nodes between them.
 
-    `became` says which value stands here for a node that was declared, where a pass has rewritten it.
+    `became` says which value stands here for a node that was declared, where a pass has rewritten it. As the body of a
+    loop or a branch it takes its last inputs, as many as `captures`, from the graph around it.
     """
 
     def __init__(
@@ -263,8 +281,10 @@ class Graph:
         outputs: Mapping[str, Value],
         nodes: Iterable[Node] | None = None,
         became: Mapping[Node, Value] = MappingProxyType({}),
+        captures: int = 0,
     ) -> None:
         self.name = name
+        self.captures = captures
         self.inputs = MappingProxyType(dict(inputs))
         self.outputs = MappingProxyType(dict(outputs))
         self.became = became
@@ -310,10 +330,17 @@ def print_graph(graph: Graph, sections: Mapping[str, Sequence[Node]] | None = No
             lines.append(f"  {results} = {application(node, names)}")
             if sections is not None and node.derives_from is not None:
                 lines[-1] += f"  # {forward_name(graph, node.derives_from, names)}"
+            for body in bodies(node).values():
+                lines += [f"    {line}" for line in print_graph(body).splitlines()]
     for name, value in graph.outputs.items():
         if names.get(value) != name:
             lines.append(f"  {name}: {value.type} = {_argument(value, names)}")
     return "\n".join(lines)
+
+
+def bodies(node: Node) -> dict[str, Graph]:
+    """The graphs among the attributes of a node."""
+    return {key: value for key, value in node.attributes.items() if isinstance(value, Graph)}
 
 
 def value_names(graph: Graph, nodes: Iterable[Node]) -> dict[Value, str]:
@@ -367,4 +394,6 @@ def _argument(value: Value, names: Mapping[Value, str]) -> str:
 def _attribute(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return str(value.tolist()) if value.size <= 8 else f"array of {value.size}"
+    if isinstance(value, Graph):
+        return value.name
     return str(list(value)) if isinstance(value, tuple) else str(value)

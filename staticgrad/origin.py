@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 
 class SourceLine(NamedTuple):
-    """Where the user declared something."""
+    """Where the user declared something: a line of a program, or a node of a model, which has a label too."""
 
     file: str
     line: int
+    label: str = ""
 
     def __str__(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line}"
+        return f"{os.path.basename(self.file)}:{self.label or self.line}"
 
 
 _INSIDE = (__name__.partition(".")[0], "contextlib", "copy")

@@ -9,7 +9,18 @@ import numpy as np
 import onnx
 
 from staticgrad.errors import GradientError
-from staticgrad.graph import Graph, Leaf, Node, Pullback, Value, collection_paused, constant_of, topological
+from staticgrad.graph import (
+    Graph,
+    Leaf,
+    Node,
+    OperatorEntry,
+    Pullback,
+    Value,
+    bodies,
+    collection_paused,
+    constant_of,
+    topological,
+)
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.registry import DIALECT, Operator, constant
 from staticgrad.origin import rewriting
@@ -23,8 +34,10 @@ _FOLD_LIMIT = 4096
 _INTERN_LIMIT = 1024
 
 
-def _is_deterministic(name: str) -> bool:
-    schema: Any = onnx.defs.get_schema(name, DIALECT)
+def _is_deterministic(entry: OperatorEntry) -> bool:
+    if not isinstance(entry, Operator):
+        return False
+    schema: Any = onnx.defs.get_schema(entry.name, DIALECT)
     return bool(schema.node_determinism == schema.NodeDeterminism.Deterministic)
 
 
@@ -36,7 +49,8 @@ class Rebuild:
         self.trace = trace
         self.interned: dict[Any, Node] = {}
         self.canonical: dict[Node, tuple[Value, ...]] = {}
-        self.deterministic: dict[str, bool] = {}
+        self.deterministic: dict[OperatorEntry, bool] = {}
+        self.inner: dict[Graph, Graph] = {}
 
     def graph(self, graph: Graph) -> Graph:
         """The rebuilt graph; inputs and the names of outputs stay."""
@@ -46,10 +60,17 @@ class Rebuild:
             for node in graph.nodes:
                 self.canonical[node] = self._place(node)
             outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
-            rebuilt = Graph(graph.name, graph.inputs, outputs, became=self._became(graph))
+            became = self._became(graph)
+            rebuilt = Graph(graph.name, graph.inputs, outputs, became=became, captures=graph.captures)
             if any(node.pullback is not None for node in graph.nodes):
                 rebuilt = _sealed(rebuilt, {name for name, value in outputs.items() if value is graph.outputs[name]})
             return rebuilt
+
+    def _body(self, body: Graph) -> Graph:
+        """The rebuilt body of a loop or a branch."""
+        if body not in self.inner:
+            self.inner[body] = Rebuild(self.equations, self.trace).graph(body)
+        return self.inner[body]
 
     def _became(self, graph: Graph) -> dict[Node, Value]:
         """Where the forward nodes are now in whose derivatives nodes were made."""
@@ -79,8 +100,9 @@ class Rebuild:
             placed = canonical[value.node][value.index]
             changed = changed or placed is not value
             inputs.append(placed)
-        if changed or node.pullback is not None:
-            node = _with_inputs(node, tuple(inputs))
+        inner = {key: self._body(body) for key, body in bodies(node).items()}
+        if changed or inner or node.pullback is not None:
+            node = _with_inputs(node, tuple(inputs), attributes={**node.attributes, **inner} if inner else None)
         folded = self._folded(node)
         if folded is not None:
             return self._interned(folded.node) or folded.node.outputs
@@ -137,12 +159,13 @@ class Rebuild:
         name = node.op.name
         if name == "Constant":
             array = node.attributes["value"]
-            if array.size > _INTERN_LIMIT:
+            if array.size > _INTERN_LIMIT or array.dtype.hasobject:
                 return ("Constant", id(array))
             return ("Constant", array.dtype, array.shape, array.tobytes())
-        if name not in self.deterministic:
-            self.deterministic[name] = _is_deterministic(name)
-        if not self.deterministic[name]:
+        entry = node.op
+        if entry not in self.deterministic:
+            self.deterministic[entry] = _is_deterministic(entry)
+        if not self.deterministic[entry]:
             return None
         attributes: tuple[Any, ...] = tuple(node.attributes.values())
         if name == "ConstantOfShape":
@@ -189,7 +212,7 @@ def _sealed(graph: Graph, untouched: set[str]) -> Graph:
             value = OPERATORS["Identity"].apply((value,), pullback=_refusing((value,))).outputs[0]
         outputs[name] = new.get(value, value)
     became = {node: new.get(value, value) for node, value in graph.became.items()}
-    return Graph(graph.name, graph.inputs, outputs, became=became)
+    return Graph(graph.name, graph.inputs, outputs, became=became, captures=graph.captures)
 
 
 def in_inference(value: Value) -> Value:
@@ -229,16 +252,22 @@ def _refusing(inputs: tuple[Value | None, ...]) -> Pullback:
     return Pullback(tuple([v for v in inputs if v is not None]), refuse)
 
 
-def _with_inputs(node: Node, inputs: tuple[Value | None, ...], pullback: Pullback | None = None) -> Node:
+def _with_inputs(
+    node: Node,
+    inputs: tuple[Value | None, ...],
+    pullback: Pullback | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> Node:
     """The same operator on other inputs of the same types."""
     copy = Node(
         node.op,
         inputs,
-        node.attributes,
+        attributes or node.attributes,
         [v.type for v in node.outputs],
         source=node.source,
         origin=node.origin,
         pullback=pullback,
+        names=node.names,
     )
     for new, old in zip(copy.outputs, node.outputs, strict=True):
         new.content = old.content

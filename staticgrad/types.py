@@ -19,7 +19,8 @@ from staticgrad.errors import DTypeError, ShapeError, shown
 Dim = int | str
 """A dimension: its size, or a name or polynomial over names (`N`, `N*6`, `N-1`).
 
-Names that begin with `?` stand for sizes nobody named: each is equal to itself only.
+Names that begin with `?` stand for sizes nobody named: each is equal to itself only, and may be 1. So are the names in
+imported models (`?batch`), which are no promise there.
 """
 
 Shape = tuple[Dim, ...]
@@ -41,6 +42,20 @@ class DType(StrEnum):
     uint32 = "uint32"
     uint64 = "uint64"
     bool = "bool"
+    # What standard models hold and pass on, and what is not computed with here.
+    float8e4m3fn = "float8e4m3fn"
+    float8e4m3fnuz = "float8e4m3fnuz"
+    float8e5m2 = "float8e5m2"
+    float8e5m2fnuz = "float8e5m2fnuz"
+    float8e8m0 = "float8e8m0"
+    float4e2m1 = "float4e2m1"
+    int4 = "int4"
+    uint4 = "uint4"
+    int2 = "int2"
+    uint2 = "uint2"
+    complex64 = "complex64"
+    complex128 = "complex128"
+    string = "string"
 
     short: str
     """As in printed graphs: `f32`."""
@@ -48,22 +63,40 @@ class DType(StrEnum):
     onnx: int
     """The number of this type in ONNX's TensorProto.DataType."""
     is_float: builtins.bool
+    """Whether it is a floating type with derivatives; float8 and float4 are but a way to store numbers."""
     is_integer: builtins.bool
     rank: int
-    """Position in PyTorch's promotion order."""
+    """Position in PyTorch's promotion order; -1 where it has none, for nothing is computed in this type."""
 
 
-_ONNX_CODES = (10, 16, 1, 11, 3, 5, 6, 7, 2, 4, 12, 13, 9)
-_PROMOTION = (8, 8, 9, 10, 2, 3, 4, 5, 1, 2, 3, 4, 0)
+_ONNX_CODES = (10, 16, 1, 11, 3, 5, 6, 7, 2, 4, 12, 13, 9, 17, 18, 19, 20, 24, 23, 22, 21, 26, 25, 14, 15, 8)
+_PROMOTION = (8, 8, 9, 10, 2, 3, 4, 5, 1, 2, 3, 4, 0, *(-1,) * 13)
+_OF_ML_DTYPES = {
+    "bfloat16": "bfloat16",
+    "float8e4m3fn": "float8_e4m3fn",
+    "float8e4m3fnuz": "float8_e4m3fnuz",
+    "float8e5m2": "float8_e5m2",
+    "float8e5m2fnuz": "float8_e5m2fnuz",
+    "float8e8m0": "float8_e8m0fnu",
+    "float4e2m1": "float4_e2m1fn",
+} | {name: name for name in ("int4", "uint4", "int2", "uint2")}
 for _dtype, _code, _rank in zip(DType, _ONNX_CODES, _PROMOTION, strict=True):
-    _dtype.short = re.sub(r"^(bf|f|i|u)[a-z]*", r"\1", _dtype.value) if _dtype is not DType.bool else "bool"
-    _dtype.numpy = np.dtype(ml_dtypes.bfloat16 if _dtype == "bfloat16" else _dtype.value)
+    _stored = _rank < 0
+    _dtype.short = _dtype.value if _dtype == "bool" or _stored else re.sub(r"^(bf|f|i|u)[a-z]*", r"\1", _dtype.value)
+    if _dtype.value in _OF_ML_DTYPES:
+        _dtype.numpy = np.dtype(getattr(ml_dtypes, _OF_ML_DTYPES[_dtype.value]))
+    else:
+        _dtype.numpy = np.dtype(object if _dtype == "string" else _dtype.value)
     _dtype.onnx = _code
-    _dtype.is_float = "float" in _dtype.value
-    _dtype.is_integer = "int" in _dtype.value
+    _dtype.is_float = "float" in _dtype.value and not _stored
+    _dtype.is_integer = "int" in _dtype.value and not _stored
     _dtype.rank = _rank
 
-_BY_NUMPY = {dtype.numpy: dtype for dtype in DType}
+COMPUTED = tuple(dtype for dtype in DType if dtype.rank >= 0)
+"""The element types that are computed with here."""
+
+_BY_NAME = {str(dtype): dtype for dtype in COMPUTED}
+_BY_NUMPY = {dtype.numpy: dtype for dtype in DType if dtype.numpy.kind not in "Oc"}
 _BY_ONNX = {dtype.onnx: dtype for dtype in DType}
 
 
@@ -76,7 +109,7 @@ def as_dtype(dtype: object) -> DType:
     found = None
     if isinstance(dtype, str):
         # Only the names: to numpy "float" is float64, to PyTorch float32.
-        found = DType.__members__.get(dtype)
+        found = _BY_NAME.get(dtype)
     elif dtype is not None:
         # None would be float64 to numpy.
         try:
@@ -84,14 +117,14 @@ def as_dtype(dtype: object) -> DType:
         except (TypeError, ValueError):
             pass
     if found is None:
-        raise DTypeError(f"no element type {shown(dtype)}; one of {', '.join(DType)} is expected")
+        raise DTypeError(f"no element type {shown(dtype)}; one of {', '.join(COMPUTED)} is expected")
     return found
 
 
 def dtype_from_onnx(code: int) -> DType:
     """The element type with this number in ONNX's TensorProto.DataType."""
     if code not in _BY_ONNX:
-        raise DTypeError(f"ONNX element type {code} is not supported; one of {', '.join(DType)} is expected")
+        raise DTypeError(f"ONNX element type {code} is not supported; one of {', '.join(COMPUTED)} is expected")
     return _BY_ONNX[code]
 
 
@@ -118,9 +151,40 @@ class TensorType(NamedTuple):
         return f"{self.dtype.short}[{','.join(show(d) for d in self.shape)}]"
 
 
+class OpaqueType(TensorType):
+    """What is passed on without a look inside: a sequence, an optional, a map, a tensor of unknown rank.
+
+    `onnx` is the serialized TypeProto, `dtype` the element type of the tensors inside, `rankless` whether it is a
+    tensor. The shape is empty and says nothing.
+    """
+
+    onnx: bytes
+    title: str
+    rankless: bool
+
+    def __new__(cls, dtype: DType, onnx: bytes, title: str, rankless: bool = False) -> OpaqueType:
+        made = super().__new__(cls, dtype, ())
+        made.onnx = onnx
+        made.title = title
+        made.rankless = rankless
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OpaqueType) and other.onnx == self.onnx
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.onnx)
+
+    def __str__(self) -> str:
+        return self.title
+
+
 def show(dim: Dim) -> str:
-    """A dimension as printed: unknown sizes are `?`."""
-    return "?" if is_unknown(dim) else str(dim)
+    """A dimension as printed: unknown sizes are `?`, those with a name in a model `?name`."""
+    return re.sub(r"\?\d+", "?", dim) if isinstance(dim, str) else str(dim)
 
 
 _unknowns = itertools.count()

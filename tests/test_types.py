@@ -11,6 +11,7 @@ import pytest
 
 from staticgrad.errors import DTypeError, ShapeError
 from staticgrad.types import (
+    COMPUTED,
     DType,
     TensorType,
     add_dims,
@@ -27,9 +28,9 @@ from staticgrad.types import (
 
 
 def test_element_types() -> None:
-    assert [d.short for d in DType] == "f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 bool".split()
+    assert [d.short for d in COMPUTED] == "f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 bool".split()
     assert str(DType.float32) == "float32" and DType.bfloat16.numpy == np.dtype(ml_dtypes.bfloat16)
-    for dtype in DType:
+    for dtype in COMPUTED:
         assert as_dtype(dtype) is as_dtype(str(dtype)) is as_dtype(dtype.numpy) is dtype_from_onnx(dtype.onnx) is dtype
         assert dtype.is_float == (dtype.numpy.kind in "fV") and dtype.is_integer == (dtype.numpy.kind in "iu")
     assert as_dtype(float) is DType.float32 and as_dtype(int) is DType.int64 and as_dtype(bool) is DType.bool
@@ -37,7 +38,11 @@ def test_element_types() -> None:
         with pytest.raises(DTypeError):
             as_dtype(wrong)
     with pytest.raises(DTypeError):
-        dtype_from_onnx(14)
+        dtype_from_onnx(99)
+    for dtype in set(DType) - set(COMPUTED):
+        assert dtype_from_onnx(dtype.onnx) is dtype and not dtype.is_float and not dtype.is_integer
+        with pytest.raises(DTypeError):
+            as_dtype(str(dtype))
 
 
 def test_types_print_with_names_and_question_marks() -> None:

@@ -323,12 +323,12 @@ def _known_literal(kind: type, value: float | tuple[int, ...], like: DType | Non
 _EVERYWHERE = SourceLine("literal", 0)
 
 
-def constant(array: Array, source: SourceLine | None = None) -> Value:
-    """A constant of exactly this array, which is copied and frozen."""
+def constant(array: Array, source: SourceLine | None = None, dtype: DType | None = None) -> Value:
+    """A constant of exactly this array, which is copied and frozen; `dtype` where numpy's type does not tell."""
     array = np.array(array, order="C")
     array.flags.writeable = False
     entry = OPERATORS["Constant"]
-    dtype = as_dtype(array.dtype)
+    dtype = dtype or as_dtype(array.dtype)
     node = Node(entry, (), {"value": array}, (TensorType(dtype, array.shape),), source)
     result = node.outputs[0]
     if dtype.is_integer and array.ndim <= 1 and array.size <= 64:

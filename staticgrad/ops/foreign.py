@@ -1,0 +1,44 @@
+"""Nodes of models that no entry describes: passed on as they stand, refused where a derivative is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from staticgrad.graph import NO_ATTRIBUTES
+
+
+class Foreign:
+    """An operator without an entry, an operator's use that its entry does not take, or a function of a model.
+
+    A node of it has as attributes what the model has, as serialized AttributeProtos; graphs among them are `Graph`s.
+    `opset` is the version of its domain. `reason` says why it has no derivative. A function has a `body` instead, which
+    gives its outputs by operators, and models that call it hold `functions`: the FunctionProtos of it and of those that
+    it calls, serialized.
+    """
+
+    rule: Callable[..., Any] | None = None
+
+    def __init__(
+        self,
+        operator: str,
+        domain: str,
+        reason: str | None = None,
+        body: Callable[..., Any] | None = None,
+        functions: tuple[bytes, ...] = (),
+        opset: int = 0,
+        differentiable: bool = True,
+    ) -> None:
+        self.operator = operator
+        self.domain = domain
+        self.name = f"{domain or 'ai.onnx'}::{operator}"
+        self.attributes: Mapping[str, Any] = NO_ATTRIBUTES
+        self.body = body
+        self.refusal = None if reason is None else lambda *_, **__: reason
+        self.functions = functions
+        self.opset = opset
+        self.differentiable = differentiable
+        """Whether floating inputs may have a derivative."""
+
+    def __repr__(self) -> str:
+        return f"<operator {self.name}>"
