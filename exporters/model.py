@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,14 +10,16 @@ import onnx
 
 from staticgrad.graph import Array, Graph, Node, Value, bodies, collection_paused, constant_of
 from staticgrad.ops.foreign import Foreign
+from staticgrad.ops.onnx_types import write_type
 from staticgrad.ops.registry import DIALECT
 from staticgrad.origin import SourceLine
-from staticgrad.types import DType, OpaqueType, TensorType, as_dtype
+from staticgrad.types import DType, TensorType, as_dtype
 
 from .opset import FLOOR, lowest_opset, stamp
 
 _ATTRIBUTE = onnx.AttributeProto
 _KINDS = onnx.defs.OpSchema.AttrType
+_OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 _FILLED = {"ConstantOfShape"}  # their attribute is an array, and no key
 Attributes = dict[str, tuple[Any, Any, bool]]
 
@@ -60,10 +61,12 @@ class _Writer:
         self.names: dict[Value, str] = {value: name for name, value in graph.inputs.items()}
         self.counts: dict[str, int] = {}
         self.schemas: dict[str, Attributes] = {}
+        self.optional: dict[str, list[bool]] = {}
         self.opset = FLOOR
         self.domains: dict[str, int] = {}
         self.functions: dict[bytes, None] = {}
         self.literals: Any = None
+        self.used: set[Value] = set()
         self.sources: dict[SourceLine, str] = {}
         self.seen: set[Any] = set()
 
@@ -94,6 +97,9 @@ class _Writer:
                 aliases.append((name, value))
             else:
                 self.names[value] = name
+        self.used.update(outputs.values())
+        for node in graph.nodes:
+            self.used.update(v for v in node.inputs if v is not None)
         for node in graph.nodes:
             if node.op.name == "Constant":
                 value = node.outputs[0]
@@ -136,12 +142,15 @@ class _Writer:
         types = [None if v is None else v.type.dtype for v in node.inputs[: len(inputs)]]
         if operator == "Pad":
             self._name_axes(node, inputs, types)
-        for position, value in enumerate(node.outputs):
-            if value not in names:
-                names[value] = self._fresh(_stem(node, position))
-        outputs = [names[v] for v in node.outputs]
         foreign = node.op if isinstance(node.op, Foreign) else None
         kind = operator if foreign is None else foreign.operator
+        kept = [v in self.used or self._is_needed(node, position) for position, v in enumerate(node.outputs)]
+        while kept and not kept[-1]:
+            kept.pop()
+        for position, value in enumerate(node.outputs):
+            if kept[position : position + 1] == [True] and value not in names:
+                names[value] = self._fresh(_stem(node, position))
+        outputs = [names[v] if keep else "" for v, keep in zip(node.outputs, kept, strict=False)]
         written = proto.node.add(op_type=kind, name=outputs[0] if outputs else kind, input=inputs, output=outputs)
         source = node.source
         if source not in self.sources:
@@ -152,7 +161,7 @@ class _Writer:
             self._foreign(written, node, foreign)
         else:
             attributes = _given_attributes(written, node, self._schema(operator))
-            results = [v.type.dtype for v in node.outputs]
+            results = [v.type.dtype for v in node.outputs[: len(outputs)]]
             known = (operator, len(types), *types, *results, *attributes.items()) if operator not in _FILLED else None
             if known is None or known not in self.seen:
                 self.seen.add(known)
@@ -160,6 +169,16 @@ class _Writer:
         for key, body in bodies(node).items():
             attribute = written.attribute.add(name=key, type=_ATTRIBUTE.GRAPH)
             self._inner(attribute.g, body, given)
+
+    def _is_needed(self, node: Node, position: int) -> bool:
+        """Whether an output that nothing reads is written: kernels are faster without optional ones."""
+        if isinstance(node.op, Foreign):
+            return node.names is None or bool(node.names[position])
+        if node.op.name not in self.optional:
+            outputs = onnx.defs.get_schema(node.op.name, DIALECT).outputs
+            self.optional[node.op.name] = [o.option == _OPTIONAL for o in outputs]
+        optional = self.optional[node.op.name]
+        return position >= len(optional) or not optional[position]
 
     def _foreign(self, written: onnx.NodeProto, node: Node, entry: Foreign) -> None:
         """What else belongs to a node that is passed on as a model has it."""
@@ -307,19 +326,5 @@ def write_tensor(proto: onnx.TensorProto, name: str, array: Array, dtype: DType 
 
 
 def value_info(into: Any, name: str, type: TensorType) -> None:
-    """Add a named, typed input or output; a size that nobody named is left open."""
-    added = into.add(name=name)
-    if isinstance(type, OpaqueType):
-        added.type.ParseFromString(type.onnx)
-        return
-    tensor = added.type.tensor_type
-    tensor.elem_type = type.dtype.onnx
-    # Also a tensor of rank 0 has a shape.
-    tensor.shape.SetInParent()
-    for dim in type.shape:
-        written = tensor.shape.dim.add()
-        if isinstance(dim, int):
-            written.dim_value = dim
-        elif not re.search(r"\?\d", dim):
-            # What a model calls a size is written as the model has it.
-            written.dim_param = dim.replace("?", "")
+    """Add a named, typed input or output."""
+    write_type(into.add(name=name).type, type)
