@@ -27,6 +27,10 @@ class GradientError(StaticgradError, ValueError):
     """A derivative that was asked for does not exist: loss not scalar, parameter not reached."""
 
 
+class ModelError(StaticgradError, ValueError):
+    """A model file that is damaged, or that is not valid ONNX."""
+
+
 class UnsupportedOperatorError(StaticgradError, NotImplementedError):
     """Operators that staticgrad refuses, each with its reason and remedy; all of a graph's at once."""
 

@@ -12,33 +12,28 @@ class Foreign:
     """An operator without an entry, an operator's use that its entry does not take, or a function of a model.
 
     A node of it has as attributes what the model has, as serialized AttributeProtos; graphs among them are `Graph`s.
-    `opset` is the version of its domain. `reason` says why it has no derivative. A function has a `body` instead, which
-    gives its outputs by operators, and models that call it hold `functions`: the FunctionProtos of it and of those that
-    it calls, serialized.
+    `opset` is the version of its domain, `reason` says why it has no derivative. Models that call a function hold
+    `functions`: the FunctionProtos of it and of those that it calls, serialized.
     """
 
+    attributes: Mapping[str, Any] = NO_ATTRIBUTES
+    differentiable = True
     rule: Callable[..., Any] | None = None
+    body: Callable[..., Any] | None = None
 
     def __init__(
-        self,
-        operator: str,
-        domain: str,
-        reason: str | None = None,
-        body: Callable[..., Any] | None = None,
-        functions: tuple[bytes, ...] = (),
-        opset: int = 0,
-        differentiable: bool = True,
+        self, operator: str, domain: str, reason: str, functions: tuple[bytes, ...] = (), opset: int = 0
     ) -> None:
         self.operator = operator
         self.domain = domain
         self.name = f"{domain or 'ai.onnx'}::{operator}"
-        self.attributes: Mapping[str, Any] = NO_ATTRIBUTES
-        self.body = body
-        self.refusal = None if reason is None else lambda *_, **__: reason
+        self.reason = reason
         self.functions = functions
         self.opset = opset
-        self.differentiable = differentiable
-        """Whether floating inputs may have a derivative."""
+
+    def refusal(self, *_: Any, **__: Any) -> str:
+        """Why a node of it has no derivative."""
+        return self.reason
 
     def __repr__(self) -> str:
         return f"<operator {self.name}>"

@@ -49,13 +49,20 @@ def read_type(proto: onnx.TypeProto, named: Callable[[str], Dim]) -> TensorType:
         tensor = proto.tensor_type
         dtype = dtype_from_onnx(tensor.elem_type)
         if not tensor.HasField("shape"):
-            return OpaqueType(dtype, proto.SerializeToString(deterministic=True), f"{dtype.short}[...]", True)
+            return rankless(dtype)
         return TensorType(dtype, tuple(_dim(d, named) for d in tensor.shape.dim))
     if kind is None:
         raise DTypeError("a type is missing")
     inner = _innermost(proto)
     dtype = DType.string if inner is None else dtype_from_onnx(inner)
     return OpaqueType(dtype, proto.SerializeToString(deterministic=True), _title(proto))
+
+
+def rankless(dtype: DType) -> OpaqueType:
+    """The type of a tensor of which only the element type is known."""
+    proto = onnx.TypeProto()
+    proto.tensor_type.elem_type = dtype.onnx
+    return OpaqueType(dtype, proto.SerializeToString(deterministic=True), f"{dtype.short}[...]", True)
 
 
 def _dim(dim: Any, named: Callable[[str], Dim]) -> Dim:

@@ -59,6 +59,7 @@ class Operator(Generic[P, R]):
         promotes: bool,
         weak: bool,
         differentiable: bool,
+        opaque: bool,
     ) -> None:
         parameters = inspect.signature(function).parameters.values()
         self.name = name
@@ -71,6 +72,8 @@ class Operator(Generic[P, R]):
         self.promotes = promotes
         self.weak = weak or promotes
         self.differentiable = differentiable
+        self.opaque = opaque
+        """Whether it takes values that are no tensors of known rank."""
         self.rule: Rule | None = None
         self.body: Rule | None = None
         self.refusal: Callable[..., str | None] | None = None
@@ -240,18 +243,20 @@ def onnx_op(
     promotes: bool = False,
     weak: bool = False,
     differentiable: bool = True,
+    opaque: bool = False,
 ) -> Callable[[Callable[P, R]], Operator[P, R]]:
     """Decorator: the entry of the ONNX operator `name`, with the function's signature.
 
     Positional parameters are inputs (default None: optional; `*xs`: variadic), keyword-only ones attributes.
     `content` says what a small integer result holds, `numpy` computes literals while compiling, `promotes` casts
     operands of different element types as PyTorch does, `weak` lets literals take the element type of the other inputs.
+    `opaque` operators take sequences, optionals and tensors of unknown rank too.
     """
 
     def register(function: Callable[P, R]) -> Operator[P, R]:
         if name in OPERATORS:
             raise DeclarationError(f"operator {name} is registered twice")
-        operator = Operator(name, function, type, content, numpy, promotes, weak, differentiable)
+        operator = Operator(name, function, type, content, numpy, promotes, weak, differentiable, opaque)
         OPERATORS[name] = operator
         return operator
 

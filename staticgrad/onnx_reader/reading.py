@@ -1,0 +1,135 @@
+"""The reader: names become values, nodes of any opset operators of the one dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from staticgrad.errors import ModelError, StaticgradError, UnsupportedOperatorError
+from staticgrad.graph import Array, Graph, Leaf, Value, collection_paused
+from staticgrad.onnx_reader.loading import Source
+from staticgrad.onnx_reader.scope import Names, Scope
+from staticgrad.onnx_reader.tensors import array_of, dense_of
+from staticgrad.ops.onnx_types import read_type
+from staticgrad.ops.registry import constant
+from staticgrad.origin import source_line
+from staticgrad.types import TensorType
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model as values: its inputs, outputs and floating initializers by name.
+
+    `calls` are the functions of the model that were left as they stand, by the number of the node that calls.
+    """
+
+    graph: Graph
+    inputs: Mapping[str, Value]
+    outputs: Mapping[str, Value]
+    parameters: Mapping[str, Value]
+    calls: Mapping[int, Value] = field(default_factory=dict)
+
+
+def read(
+    source: Source,
+    inputs: Mapping[str, Value] | None = None,
+    parameters: Mapping[str, Value] | None = None,
+    inline: bool | Collection[int] = True,
+) -> Reading:
+    """Read a model.
+
+    `inputs` and `parameters` are values that stand for those of the model. `inline` says which calls of the model's
+    functions are read as the operators that they are made of, all or the nodes with these numbers.
+    """
+    try:
+        with collection_paused():
+            return _Model(source, inline).read(inputs or {}, parameters or {})
+    except StaticgradError as error:
+        text = str(error)
+        raise type(error)(text if text.endswith(")") else f"{text}; in {source.name} ({source_line()})") from error
+    except RecursionError:
+        raise ModelError(f"{source.name} is nested too deep ({source_line()})") from None
+
+
+class _Model:
+    def __init__(self, source: Source, inline: bool | Collection[int]) -> None:
+        self.proto = source.proto
+        self.folder: Path | None = source.folder
+        self.names = Names(source, inline)
+
+    def read(self, given: Mapping[str, Value], known: Mapping[str, Value]) -> Reading:
+        graph = self.proto.graph
+        scope = Scope(self.names, self._opsets())
+        scope.declared = {v.name: v.type for v in (*graph.value_info, *graph.output)}
+        formal = {}
+        for info in graph.input:
+            if info.name in formal:
+                raise ModelError(f"the input {info.name!r} is there twice")
+            formal[info.name] = info
+        # Before IR version 4 every initializer had to be an input too.
+        overridable = set(formal) if self.proto.ir_version >= 4 else set()
+        inputs: dict[str, Value] = {}
+        parameters: dict[str, Value] = {}
+        initial: dict[str, Array] = {}
+        for name, array, dtype in self._initializers(graph):
+            if name in initial:
+                raise ModelError(f"the initializer {name!r} is there twice")
+            initial[name] = array
+            if name in overridable:
+                continue
+            if dtype.is_float:
+                if name in known:
+                    leaf = known[name]
+                else:
+                    array.flags.writeable = False
+                    leaf = Leaf("parameter", name, TensorType(dtype, array.shape), array, True).outputs[0]
+                parameters[name] = scope.values[name] = leaf
+                scope.literals[name] = array
+            else:
+                value = constant(array, dtype=dtype)
+                value.node.names = (name,)
+                scope.values[name] = value
+        for name, info in formal.items():
+            if name in scope.values:
+                continue
+            if name in given:
+                value = given[name]
+            else:
+                type = read_type(info.type, self.names.dim)
+                value = Leaf("input", name, type, initial.get(name)).outputs[0]
+            inputs[name] = scope.values[name] = value
+        scope.read(graph.node)
+        outputs: dict[str, Value] = {}
+        for info in graph.output:
+            if info.name in outputs:
+                raise ModelError(f"the output {info.name!r} is there twice")
+            found = scope.lookup(info.name)
+            if found is None:
+                raise ModelError(f"the output {info.name!r} is left out by what should give it")
+            outputs[info.name] = found
+        if not outputs:
+            raise ModelError("the graph has no outputs")
+        if self.names.unsupported:
+            raise UnsupportedOperatorError("; ".join(dict.fromkeys(self.names.unsupported)))
+        whole = Graph(graph.name or "model", {**inputs, **parameters}, outputs)
+        return Reading(whole, inputs, outputs, parameters, self.names.calls)
+
+    def _opsets(self) -> dict[str, int]:
+        opsets: dict[str, int] = {}
+        for opset in self.proto.opset_import:
+            opsets["" if opset.domain == "ai.onnx" else opset.domain] = opset.version
+        return opsets
+
+    def _initializers(self, graph: onnx.GraphProto) -> Iterable[tuple[str, Array, Any]]:
+        for tensor in graph.initializer:
+            if not tensor.name:
+                raise ModelError("an initializer has no name")
+            yield tensor.name, *array_of(tensor, self.folder)
+        for sparse in graph.sparse_initializer:
+            array, dtype = dense_of(sparse, self.folder)
+            yield sparse.values.name, np.asarray(array), dtype
