@@ -35,12 +35,17 @@ def _upsample(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.N
         return [_resize(node, node.input[0], scales, node.output[0], nearest_mode="floor")]
     if numbers is not None and (numbers <= 1).all():
         return [_resize(node, node.input[0], scales, node.output[0], nearest_mode="ceil")]
-    # Some axes grow and others shrink, or either will be seen in the run: first all that grow.
-    one = context.literal(np.array(1, np.float32))
-    up, down, grown = (context.fresh(stem) for stem in ("scales_up", "scales_down", "grown"))
+    # Some axes grow and others shrink, or the run tells which: first all that grow.
+    grown = context.fresh("grown")
+    nodes: list[onnx.NodeProto] = []
+    if numbers is not None:
+        up, down = context.literal(np.maximum(numbers, 1)), context.literal(np.minimum(numbers, 1))
+    else:
+        one = context.literal(np.array(1, np.float32))
+        up, down = context.fresh("scales_up"), context.fresh("scales_down")
+        nodes += [made("Max", [scales, one], [up]), made("Min", [scales, one], [down])]
     return [
-        made("Max", [scales, one], [up]),
-        made("Min", [scales, one], [down]),
+        *nodes,
         _resize(node, node.input[0], up, grown, nearest_mode="floor"),
         _resize(node, grown, down, node.output[0], nearest_mode="ceil"),
     ]
