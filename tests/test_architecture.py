@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "explain": GROUND | {"ops", "differentiate"},
     "declare": GROUND | {"ops"},
     "exporters": GROUND | {"ops"},
+    "onnx_reader": GROUND | {"ops"},
     "optimise": GROUND | {"ops", "rewrite"},
     "tensor": GROUND | {"ops", "eager"},
     "nn": GROUND | {"ops", "tensor", "declare"},
