@@ -53,7 +53,9 @@ def load(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Source:
 
 def _parsed(data: bytes, what: str) -> onnx.ModelProto:
     try:
-        return onnx.ModelProto.FromString(data)
+        proto = onnx.ModelProto()
+        proto.ParseFromString(data)
+        return proto
     except DecodeError as error:
         raise ModelError(
             f"{what} cannot be read as an ONNX model: truncated, damaged or of another kind ({source_line()})"

@@ -285,13 +285,13 @@ class Scope:
         """The function body that ONNX gives for an operator."""
         if schema.has_function:
             version = max(v for v in schema.function_opset_versions if v <= opset)
-            return onnx.FunctionProto.FromString(schema.get_function_with_opset_version(version))
+            return _parsed_function(schema.get_function_with_opset_version(version))
         if schema.has_context_dependent_function:
             version = max(v for v in schema.context_dependent_function_opset_versions if v <= opset)
             types = [self._proto(name) for name in node.input]
             given = [b"" if t is None else t.SerializeToString() for t in types]
             body = schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), given)
-            return onnx.FunctionProto.FromString(body) if body else None
+            return _parsed_function(body) if body else None
         return None
 
     def _function(self, key: Function, node: onnx.NodeProto, number: int) -> None:
@@ -553,6 +553,12 @@ def _without(type: TensorType | None, axis: int) -> TensorType | None:
 
 def _domain(domain: str) -> str:
     return "" if domain == "ai.onnx" else domain
+
+
+def _parsed_function(data: bytes) -> onnx.FunctionProto:
+    function = onnx.FunctionProto()
+    function.ParseFromString(data)
+    return function
 
 
 def _label(node: onnx.NodeProto) -> str:

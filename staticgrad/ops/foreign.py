@@ -27,13 +27,9 @@ class Foreign:
         self.operator = operator
         self.domain = domain
         self.name = f"{domain or 'ai.onnx'}::{operator}"
-        self.reason = reason
+        self.refusal: Callable[..., str | None] | None = lambda *_, **__: reason
         self.functions = functions
         self.opset = opset
-
-    def refusal(self, *_: Any, **__: Any) -> str:
-        """Why a node of it has no derivative."""
-        return self.reason
 
     def __repr__(self) -> str:
         return f"<operator {self.name}>"
