@@ -110,13 +110,19 @@ class _Writer:
         for name, value in aliases:
             proto.node.add(op_type="Identity", name=name, input=[self.names[value]], output=[name])
 
-    def _inner(self, proto: onnx.GraphProto, body: Graph, inputs: Sequence[str]) -> None:
-        """Write the body of a loop or a branch, which finds what it takes from outside under the names there."""
+    def _inner(self, proto: onnx.GraphProto, body: Graph, inputs: Sequence[str], alone: bool) -> None:
+        """Write the body of a loop or a branch, which finds what it takes from outside under the names there.
+
+        One that stands `alone` holds its literals itself.
+        """
         proto.name = body.name
+        literals = self.literals
+        if alone:
+            self.literals = proto.initializer
         for node in body.nodes:
             for value in node.outputs:
                 # One body may stand in several places.
-                if constant_of(value) is None:
+                if alone or constant_of(value) is None:
                     self.names.pop(value, None)
         formal = len(body.inputs) - body.captures
         for (name, value), outer in zip(
@@ -129,6 +135,11 @@ class _Writer:
         for name, value in outputs.items():
             value_info(proto.output, name, value.type)
         self._body(proto, body, outputs)
+        if alone:
+            for node in body.nodes:
+                if node.op.name == "Constant":
+                    self.names.pop(node.outputs[0], None)
+            self.literals = literals
 
     def _node(self, proto: onnx.GraphProto, node: Node) -> None:
         names = self.names
@@ -168,7 +179,7 @@ class _Writer:
                 self.opset = max(self.opset, lowest_opset(operator, types, results, attributes))
         for key, body in bodies(node).items():
             attribute = written.attribute.add(name=key, type=_ATTRIBUTE.GRAPH)
-            self._inner(attribute.g, body, given)
+            self._inner(attribute.g, body, given, foreign is not None)
 
     def _is_needed(self, node: Node, position: int) -> bool:
         """Whether an output that nothing reads is written: kernels are faster without optional ones."""
@@ -223,8 +234,12 @@ class _Writer:
 
     def _schema(self, operator: str) -> Attributes:
         if operator not in self.schemas:
-            schema = onnx.defs.get_schema(operator, DIALECT)
-            self.schemas[operator] = {k: (a.type, _default(a), a.required) for k, a in schema.attributes.items()}
+            schema: Any = onnx.defs.get_schema(operator, DIALECT)
+            # Where ONNX infers types by the function body, that body lacks the defaults.
+            bare = schema.has_function and not schema.has_type_and_shape_inference_function
+            self.schemas[operator] = {
+                k: (a.type, None if bare else _default(a), a.required) for k, a in schema.attributes.items()
+            }
         return self.schemas[operator]
 
     def _fresh(self, stem: str) -> str:

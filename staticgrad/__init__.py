@@ -13,6 +13,7 @@ from staticgrad.errors import (
     ExportError,
     FeedError,
     GradientError,
+    ModelError,
     NotFiniteError,
     RunError,
     ShapeError,
@@ -22,6 +23,7 @@ from staticgrad.errors import (
 )
 from staticgrad.explain import explain
 from staticgrad.graph import Graph, Value
+from staticgrad.models import Model, from_onnx, gradient_model
 from staticgrad.nn import init
 from staticgrad.optimise import optimise
 from staticgrad.runtime import Function, SessionSettings, StepResult, Trainer, function, warn_of_two_packages
@@ -46,6 +48,8 @@ __all__ = [
     "Function",
     "GradientError",
     "Graph",
+    "Model",
+    "ModelError",
     "NotFiniteError",
     "RunError",
     "SessionSettings",
@@ -62,8 +66,10 @@ __all__ = [
     "eager",
     "explain",
     "exporters",
+    "from_onnx",
     "function",
     "grad",
+    "gradient_model",
     "hessian",
     "hvp",
     "init",

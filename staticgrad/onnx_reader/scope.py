@@ -387,6 +387,11 @@ class Scope:
         made.names = tuple([name if "\0" not in name else "" for name in names])
         for name, value in zip(node.output, made.outputs, strict=False):
             if name:
+                if isinstance(value.type, OpaqueType) and value.type.rankless and name in self.declared:
+                    # What the model declares is all that is known.
+                    declared = read_type(self.declared[name], self.names.dim)
+                    if declared.dtype is value.type.dtype:
+                        value.type = declared
                 self.values[name] = value
 
     def _constant(self, node: onnx.NodeProto) -> None:
@@ -487,7 +492,7 @@ class Scope:
         return {key: self._typed_body(node, graph, given) for key, graph in graphs.items()}
 
     def _typed_body(self, node: onnx.NodeProto, graph: onnx.GraphProto, given: Sequence[Value | None]) -> Body:
-        """A body read with the types that its node hands to it; what it hands on itself gets types as wide as needed."""
+        """A body read with the types that its node hands to it; what it hands on itself is as wide as needed."""
         declared = [read_type(v.type, self.names.dim) if v.type.WhichOneof("value") else _UNTYPED for v in graph.input]
         if node.op_type not in ("Loop", "Scan") or node.domain:
             return self._body(graph, declared)
