@@ -102,7 +102,7 @@ class Rebuild:
             inputs.append(placed)
         inner = {key: self._body(body) for key, body in bodies(node).items()}
         if changed or inner or node.pullback is not None:
-            node = _with_inputs(node, tuple(inputs), attributes={**node.attributes, **inner} if inner else None)
+            node = with_inputs(node, tuple(inputs), attributes={**node.attributes, **inner} if inner else None)
         folded = self._folded(node)
         if folded is not None:
             return self._interned(folded.node) or folded.node.outputs
@@ -204,7 +204,7 @@ def _sealed(graph: Graph, untouched: set[str]) -> Graph:
     for node in graph.nodes:
         if node in ends or any(v in new for v in node.inputs):
             inputs = tuple([None if v is None else new.get(v, v) for v in node.inputs])
-            copy = _with_inputs(node, inputs, _refusing(inputs) if node in ends else None)
+            copy = with_inputs(node, inputs, _refusing(inputs) if node in ends else None)
             new.update(zip(node.outputs, copy.outputs, strict=True))
     outputs = {}
     for name, value in graph.outputs.items():
@@ -239,7 +239,7 @@ def _carry(node: Node, new: dict[Value, Value]) -> None:
     """Copy a node any of whose inputs has a new value."""
     if any(v in new for v in node.inputs):
         inputs = tuple([None if v is None else new.get(v, v) for v in node.inputs])
-        copy = _with_inputs(node, inputs, None if node.pullback is None else _refusing(inputs))
+        copy = with_inputs(node, inputs, None if node.pullback is None else _refusing(inputs))
         new.update(zip(node.outputs, copy.outputs, strict=True))
 
 
@@ -252,7 +252,7 @@ def _refusing(inputs: tuple[Value | None, ...]) -> Pullback:
     return Pullback(tuple([v for v in inputs if v is not None]), refuse)
 
 
-def _with_inputs(
+def with_inputs(
     node: Node,
     inputs: tuple[Value | None, ...],
     pullback: Pullback | None = None,

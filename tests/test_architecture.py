@@ -30,7 +30,8 @@ ALLOWED: dict[str, set[str]] = {
     "nn": GROUND | {"ops", "tensor", "declare"},
     "train": GROUND | {"ops", "declare", "differentiate", "rewrite", "optimise", "exporters"},
     "runtime": GROUND | {"ops", "declare", "optimise", "exporters", "train"},
-    "models": GROUND | {"ops", "onnx_reader", "declare", "differentiate", "rewrite", "optimise", "exporters", "train"},
+    "models": GROUND
+    | {"ops", "onnx_reader", "declare", "differentiate", "rewrite", "optimise", "exporters", "tensor", "train"},
     "cli": GROUND | {"runtime", "train", "exporters", "models"},
     "eager": set(),
 }

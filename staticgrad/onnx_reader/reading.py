@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -23,15 +23,16 @@ from staticgrad.types import TensorType
 
 @dataclass(frozen=True)
 class Reading:
-    """A model as values: its inputs, outputs and floating initializers by name.
+    """A model as values: its inputs, outputs and floating initializers by name, and `values` under all its names.
 
-    `calls` are the functions of the model that were left as they stand, by the number of the node that calls.
+    Running statistics of batch normalization are states among the parameters. `calls` are the functions of the model that were left as they stand, by the number of the node that calls.
     """
 
     graph: Graph
     inputs: Mapping[str, Value]
     outputs: Mapping[str, Value]
     parameters: Mapping[str, Value]
+    values: Mapping[str, Value]
     calls: Mapping[int, Value] = field(default_factory=dict)
 
 
@@ -73,6 +74,7 @@ class _Model:
             formal[info.name] = info
         # Before IR version 4 every initializer had to be an input too.
         overridable = set(formal) if self.proto.ir_version >= 4 else set()
+        running = {name for n in graph.node if n.op_type == "BatchNormalization" for name in n.input[3:5]}
         inputs: dict[str, Value] = {}
         parameters: dict[str, Value] = {}
         initial: dict[str, Array] = {}
@@ -87,7 +89,9 @@ class _Model:
                     leaf = known[name]
                 else:
                     array.flags.writeable = False
-                    leaf = Leaf("parameter", name, TensorType(dtype, array.shape), array, True).outputs[0]
+                    kind: Literal["parameter", "state"] = "state" if name in running else "parameter"
+                    type = TensorType(dtype, array.shape)
+                    leaf = Leaf(kind, name, type, array, kind == "parameter").outputs[0]
                 parameters[name] = scope.values[name] = leaf
                 scope.literals[name] = array
             else:
@@ -117,7 +121,8 @@ class _Model:
         if self.names.unsupported:
             raise UnsupportedOperatorError("; ".join(dict.fromkeys(self.names.unsupported)))
         whole = Graph(graph.name or "model", {**inputs, **parameters}, outputs)
-        return Reading(whole, inputs, outputs, parameters, self.names.calls)
+        values = {name: value for name, value in scope.values.items() if value is not None and "\0" not in name}
+        return Reading(whole, inputs, outputs, parameters, values, self.names.calls)
 
     def _opsets(self) -> dict[str, int]:
         opsets: dict[str, int] = {}
