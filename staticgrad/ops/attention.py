@@ -82,7 +82,8 @@ def _attended(
     scores = (*queries[:3], total)
     if mask is not None:
         own = mask.type.shape
-        require(mask.type.dtype is dtype or not mask.type.dtype.is_float, f"a mask is bool or {dtype}")
+        if mask.type.dtype.is_float and mask.type.dtype is not dtype:
+            raise DTypeError(f"a mask is bool or {dtype}, {mask.type.dtype} came")
         require(1 <= len(own) <= 4, f"a mask broadcasts to {scores}, {mask.type} came")
         require(not (isinstance(own[-1], int) and isinstance(total, int)) or own[-1] <= total, "the mask is too long")
         wide = broadcast_shapes(scores[:-1], own[:-1])
