@@ -224,3 +224,27 @@ def test_what_does_not_fit_is_refused_when_declaring(
 def test_a_mask_of_another_floating_type_is_refused() -> None:
     with pytest.raises(DTypeError, match="a mask is bool or float64"):
         applied([Q, K, V, draw(3, 5).astype(np.float32)])
+
+
+def test_one_value_for_all_three_gets_the_sum_of_their_derivatives() -> None:
+    x = draw(1, 2, 3, 2)
+    apart = run(lambda q, k, v: ops.attention(q, k, v, qk_matmul_output_mode=3), x, x, x)[1]
+    together = run(lambda x: ops.attention(x, x, x, qk_matmul_output_mode=3), x)[1]
+    np.testing.assert_allclose(together[0], sum(apart), rtol=1e-9)
+
+
+@pytest.mark.parametrize("precision", [None, 1])
+def test_float16_is_float32_to_its_own_precision(precision: int | None) -> None:
+    arrays = [a.astype(np.float16) for a in (Q, K, V, draw(3, 5))]
+
+    def slope(*xs: sg.Value) -> Any:
+        y = ops.attention(*xs, is_causal=True, softmax_precision=precision)[0]
+        return sg.grad((y * y).sum(), list(xs))
+
+    leaves = [sg.input(f"x{i}", a.shape, "float16") for i, a in enumerate(arrays)]
+    found = Evaluator(leaves, list(slope(*leaves)))({f"x{i}": a for i, a in enumerate(arrays)})
+    wide = [sg.input(f"x{i}", a.shape, "float32") for i, a in enumerate(arrays)]
+    expected = Evaluator(wide, list(slope(*wide)))({f"x{i}": a.astype(np.float32) for i, a in enumerate(arrays)})
+    for y, z in zip(found, expected, strict=True):
+        assert y.dtype == np.float16
+        np.testing.assert_allclose(y, z, rtol=2e-2, atol=1e-2)
