@@ -17,6 +17,7 @@ from staticgrad.onnx_reader.rewriting import (
     made,
     number_like,
     output_of,
+    refusal,
     renewed,
     whole_numbers,
 )
@@ -107,7 +108,10 @@ def _grid_sample(node: onnx.NodeProto, opset: int, context: Context) -> list[onn
 
 def _constant(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.NodeProto] | None:
     """A constant in one of its other forms as a tensor."""
-    ((name, value),) = attributes_of(node).items()
+    forms = [(k, v) for k, v in attributes_of(node).items() if k.startswith("value") or k == "sparse_value"]
+    if len(forms) != 1:
+        raise refusal(node, opset, f"a constant has one value, {len(forms)} came")
+    ((name, value),) = forms
     if name == "value":
         return None
     tensor = onnx.numpy_helper.from_array(_array(name, value))

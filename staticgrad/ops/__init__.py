@@ -39,6 +39,10 @@ from staticgrad.ops.arithmetic import (
     sqrt,
     sub,
 )
+from staticgrad.ops.attention import (
+    attention,
+    rotary_embedding,
+)
 from staticgrad.ops.convolution import (
     conv,
     conv_transpose,
@@ -160,6 +164,7 @@ __all__ = [
     "asinh",
     "atan",
     "atanh",
+    "attention",
     "average_pool",
     "batch_normalization",
     "cast",
@@ -234,6 +239,7 @@ __all__ = [
     "relu",
     "reshape",
     "rms_normalization",
+    "rotary_embedding",
     "round",
     "scatter_elements",
     "scatter_nd",
