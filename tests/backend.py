@@ -254,22 +254,24 @@ def _slope(
 ) -> tuple[float, float, str]:
     """The derivative of the seeded outputs along the tangents by central differences, and how sure that is."""
 
+    def at(dtype: Any, step: float) -> dict[str, Any]:
+        def moved(a: Array, t: Array) -> Array:
+            return np.asarray(np.asarray(a, np.float64) + step * t).astype(dtype or a.dtype)
+
+        point = dict(feeds)
+        for name, x in feeds.items():
+            if name in tangents:
+                point[name] = mapped(moved, x, tangents[name])
+            elif is_float(x) and dtype is not None:
+                point[name] = mapped(lambda a: a.astype(dtype), x)
+        return point
+
     def along(run: Runner, dtype: Any, step: float) -> float:
-        there = []
-        for sign in (1, -1):
-            at = dict(feeds)
-            for name, x in feeds.items():
-                if name in tangents:
-                    at[name] = mapped(
-                        lambda a, t: np.asarray(a.astype(np.float64) + sign * step * t).astype(dtype or a.dtype),
-                        x,
-                        tangents[name],
-                    )
-                elif is_float(x) and dtype is not None:
-                    at[name] = mapped(lambda a: a.astype(dtype), x)
-            found = [y for i, y in enumerate(run(at)) if i in positions]
-            there.append(sum(inner(s, y) for s, y in zip(seeds, found, strict=True)))
-        return (there[0] - there[1]) / (2 * step)
+        def seeded(point: Arrays) -> float:
+            found = [y for i, y in enumerate(run(point)) if i in positions]
+            return sum(inner(s, y) for s, y in zip(seeds, found, strict=True))
+
+        return (seeded(at(dtype, step)) - seeded(at(dtype, -step))) / (2 * step)
 
     try:
         run = Runner(doubled(model))
@@ -313,7 +315,7 @@ def adjoint(case: Any, seed: int = 0) -> Verdict:
     runner = Runner(to_model(graph, {}, initial))  # type: ignore[arg-type]
     generator = np.random.default_rng(seed)
     own = Runner(model)(feeds)
-    for name, x in zip(wrt, inputs, strict=True):
+    for name in wrt:
         feeds[f"tangent.{name}"] = mapped(lambda a: generator.standard_normal(np.shape(a)).astype(a.dtype), feeds[name])
     for name in outputs:
         y = own[[o.name for o in model.graph.output].index(name)]

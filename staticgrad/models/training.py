@@ -49,9 +49,9 @@ def train_step_model(
 ) -> ModelStep:
     """The training step of an ONNX model: loss, gradients of its parameters and the optimizer's update in one graph.
 
-    `loss` is the name of a scalar output; or a loss by name (`"cross_entropy"`, `"mse"`, `"bce_with_logits"`, ...), then
-    `output` (default: the only floating one) is compared with a new input called `target`; or a function of the
-    model's outputs, in order, that gives the loss as a Value and may declare inputs of its own. `metrics` are such
+    `loss` is the name of a scalar output; or a loss by name (`"cross_entropy"`, `"mse"`, `"bce_with_logits"`, ...),
+    and then `output` (default: the only floating one) is compared with a new input called `target`; or a function of
+    the model's outputs, in order, that gives the loss as a Value and may declare inputs of its own. `metrics` are such
     functions too.
 
     `params` are the parameters that are trained, by name or by a pattern such as `"encoder.*"` (default: all floating

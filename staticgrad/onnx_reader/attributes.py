@@ -14,7 +14,7 @@ from staticgrad.ops.registry import Operator
 from staticgrad.types import dtype_from_onnx
 
 _PROTO = onnx.AttributeProto
-_DTYPES = {"to", "dtype", "output_dtype", "stash_type", "softmax_precision"}
+_DTYPES = {"to", "dtype", "output_dtype"}
 
 
 def attributes_of(

@@ -25,7 +25,8 @@ from staticgrad.types import TensorType
 class Reading:
     """A model as values: its inputs, outputs and floating initializers by name, and `values` under all its names.
 
-    Running statistics of batch normalization are states among the parameters. `calls` are the functions of the model that were left as they stand, by the number of the node that calls.
+    Running statistics of batch normalization are states among the parameters. `calls` are the functions of the model
+    that were left as they stand, by the number of the node that calls.
     """
 
     graph: Graph
