@@ -23,7 +23,7 @@ from staticgrad.errors import (
 )
 from staticgrad.explain import explain
 from staticgrad.graph import Graph, Value
-from staticgrad.models import Model, from_onnx, gradient_model
+from staticgrad.models import Model, ModelStep, from_onnx, gradient_model, train_step_model
 from staticgrad.nn import init
 from staticgrad.optimise import optimise
 from staticgrad.runtime import Function, SessionSettings, StepResult, Trainer, function, warn_of_two_packages
@@ -50,6 +50,7 @@ __all__ = [
     "Graph",
     "Model",
     "ModelError",
+    "ModelStep",
     "NotFiniteError",
     "RunError",
     "SessionSettings",
@@ -84,6 +85,7 @@ __all__ = [
     "state",
     "stop_gradient",
     "train_step",
+    "train_step_model",
     "vjp",
 ]
 __all__ += _functions
