@@ -169,4 +169,26 @@ class Pad(OpRun):  # type: ignore[misc]
         return (np.pad(kept, grown, constant_values=0 if value is None else value.reshape(())),)
 
 
-OPERATORS = [Conv, ConvTranspose, AveragePool, LpPool, MaxPool, Pad]
+class GlobalMaxPool(OpRun):  # type: ignore[misc]
+    """onnx.reference has it right for images only."""
+
+    op_domain = ""
+
+    def _run(self, x):  # type: ignore[no-untyped-def]
+        return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
+
+
+class LRN(OpRun):  # type: ignore[misc]
+    """onnx.reference takes the number of images for that of the channels."""
+
+    op_domain = ""
+
+    def _run(self, x, alpha=0.0001, beta=0.75, bias=1.0, size=None):  # type: ignore[no-untyped-def]
+        y = np.empty_like(x)
+        for c in range(x.shape[1]):
+            low, high = max(0, c - (size - 1) // 2), min(x.shape[1] - 1, c + size // 2)
+            y[:, c] = x[:, c] / (bias + alpha / size * (x[:, low : high + 1] ** 2).sum(1)) ** beta
+        return (y,)
+
+
+OPERATORS = [Conv, ConvTranspose, AveragePool, LpPool, MaxPool, Pad, GlobalMaxPool, LRN]

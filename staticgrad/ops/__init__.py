@@ -39,6 +39,12 @@ from staticgrad.ops.arithmetic import (
     sqrt,
     sub,
 )
+from staticgrad.ops.blocks import (
+    center_crop_pad,
+    col2im,
+    depth_to_space,
+    space_to_depth,
+)
 from staticgrad.ops.convolution import (
     conv,
     conv_transpose,
@@ -49,6 +55,12 @@ from staticgrad.ops.creation import (
     nonzero,
     range_,
     trilu,
+)
+from staticgrad.ops.global_pooling import (
+    global_average_pool,
+    global_lp_pool,
+    global_max_pool,
+    lrn,
 )
 from staticgrad.ops.indexing import (
     gather,
@@ -146,6 +158,9 @@ from staticgrad.ops.slicing import (
     pad,
     slice_,
 )
+from staticgrad.ops.unpooling import (
+    max_unpool,
+)
 
 __all__ = [
     "OPERATORS",
@@ -165,7 +180,9 @@ __all__ = [
     "cast",
     "ceil",
     "celu",
+    "center_crop_pad",
     "clip",
+    "col2im",
     "concat",
     "constant",
     "constant_of_shape",
@@ -175,6 +192,7 @@ __all__ = [
     "cosh",
     "cumprod",
     "cumsum",
+    "depth_to_space",
     "div",
     "elu",
     "equal",
@@ -188,6 +206,9 @@ __all__ = [
     "gather_nd",
     "gelu",
     "gemm",
+    "global_average_pool",
+    "global_lp_pool",
+    "global_max_pool",
     "greater",
     "greater_or_equal",
     "hard_sigmoid",
@@ -208,9 +229,11 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "lp_pool",
+    "lrn",
     "matmul",
     "max",
     "max_pool",
+    "max_unpool",
     "min",
     "mish",
     "mod",
@@ -248,6 +271,7 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "space_to_depth",
     "split",
     "sqrt",
     "squeeze",

@@ -1,9 +1,10 @@
 """One row for every case of every operator, in one module a family."""
 
-from operator_rows import convolution, elementary, indexing, normalization, padding, product
+from operator_rows import blocks, convolution, elementary, indexing, normalization, padding, product
 from operator_rows.row import Array, Fixed, Row
 
 ROWS: list[Row] = [
+    *blocks.ROWS,
     *convolution.ROWS,
     *elementary.ROWS,
     *indexing.ROWS,
