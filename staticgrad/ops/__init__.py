@@ -135,6 +135,10 @@ from staticgrad.ops.reduction import (
     reduce_min,
     reduce_sum,
 )
+from staticgrad.ops.regions import (
+    max_roi_pool,
+    roi_align,
+)
 from staticgrad.ops.registry import (
     Operator,
     constant,
@@ -233,6 +237,7 @@ __all__ = [
     "matmul",
     "max",
     "max_pool",
+    "max_roi_pool",
     "max_unpool",
     "min",
     "mish",
@@ -257,6 +262,7 @@ __all__ = [
     "relu",
     "reshape",
     "rms_normalization",
+    "roi_align",
     "round",
     "scatter_elements",
     "scatter_nd",
