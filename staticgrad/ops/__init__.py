@@ -56,6 +56,9 @@ from staticgrad.ops.creation import (
     range_,
     trilu,
 )
+from staticgrad.ops.deformable import (
+    deform_conv,
+)
 from staticgrad.ops.global_pooling import (
     global_average_pool,
     global_lp_pool,
@@ -196,6 +199,7 @@ __all__ = [
     "cosh",
     "cumprod",
     "cumsum",
+    "deform_conv",
     "depth_to_space",
     "div",
     "elu",

@@ -22,7 +22,7 @@ def _agrees(left: Dim, right: Dim | None, message: str) -> None:
     require(right is None or dims_agree(left, right), message)
 
 
-def _checked(x, w, b, group, kernel_shape, channels, features):
+def checked_weight(x, w, b, group, kernel_shape, channels, features):
     """The checks that both directions share; `channels` and `features` are those of the result and of x."""
     floating(x, w, *([] if b is None else [b]))
     common_dtype(x, w, b)
@@ -51,7 +51,7 @@ def _conv_windows(x, w, auto_pad, dilations, pads, strides):
 def _convolved(x, w, b=None, *, auto_pad, dilations, group, kernel_shape, pads, strides):
     rank = len(w.type.shape)
     features = multiply_dims(w.type.shape[1], group) if rank > 1 and isinstance(group, int) else None
-    _checked(x, w, b, group, kernel_shape, w.type.shape[0] if rank else None, features)
+    checked_weight(x, w, b, group, kernel_shape, w.type.shape[0] if rank else None, features)
     _, counts = _conv_windows(x, w, auto_pad, dilations, pads, strides)
     return TensorType(x.type.dtype, (x.type.shape[0], w.type.shape[0], *counts))
 
@@ -227,7 +227,7 @@ def _transposed_conv(
         raise UnsupportedOperatorError("ConvTranspose with output_shape is not supported; use pads and output_padding")
     rank = len(w.type.shape)
     channels: Dim = multiply_dims(w.type.shape[1], group) if rank > 1 and isinstance(group, int) else unknown()
-    _checked(x, w, b, group, kernel_shape, channels, w.type.shape[0] if rank else None)
+    checked_weight(x, w, b, group, kernel_shape, channels, w.type.shape[0] if rank else None)
     windows, extra = _transpose_windows(x, w, auto_pad, dilations, pads, strides, output_padding)
     begin, end = windows.padding("ConvTranspose")
     sizes = tuple(add_dims(windows.covered(i, n), extra[i], -begin[i], -end[i]) for i, n in enumerate(spatial(x)))

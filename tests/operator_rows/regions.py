@@ -1,8 +1,9 @@
-"""Regions of images."""
+"""Regions of images, and convolutions with offsets."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,36 @@ def pooled(shape: tuple[int, int], spatial_scale: float) -> Row:
     )
 
 
+def deformed(
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    counts: tuple[int, ...],
+    bias: bool = False,
+    mask: bool = False,
+    **attributes: Any,
+) -> Row:
+    elements = math.prod(w[2:]) * attributes.get("offset_group", 1)
+    # Offsets so large that some places lie outside, and none on a pixel.
+    offset = draw(x[0], elements * len(counts), *counts, seed=5, low=-1.4, high=1.4, avoid=(-1.0, 0.0, 1.0))
+    return row(
+        "DeformConv",
+        draw(*x, seed=1),
+        draw(*w, seed=2),
+        offset,
+        draw(w[0], seed=3) if bias else None,
+        draw(x[0], elements, *counts, seed=4) if mask else None,
+        dynamic="unknown" if "kernel_shape" in attributes else "never",
+        **attributes,
+    )
+
+
 ROWS: list[Row] = [
+    deformed((2, 1, 3, 3), (2, 1, 2, 2), (2, 2), bias=True),
+    deformed(
+        (1, 4, 3, 4), (2, 2, 2, 1), (2, 2), mask=True, kernel_shape=[2, 1], group=2, offset_group=2, strides=[1, 3]
+    ),
+    deformed((1, 4, 3, 3), (4, 1, 1, 2), (3, 2), bias=True, mask=True, group=4, offset_group=2, kernel_shape=[1, 2]),
+    deformed((1, 2, 4, 3), (1, 2, 2, 2), (2, 3), mask=True, pads=[1, 1, 1, 1], dilations=[3, 2], strides=[2, 1]),
     aligned(2),
     aligned(1, half="output_half_pixel"),
     aligned(0),
