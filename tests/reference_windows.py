@@ -85,10 +85,13 @@ class ConvTranspose(OpRun):  # type: ignore[misc]
             s * (i - 1) + d * (k - 1) + 1 + e
             for s, i, d, k, e in zip(strides, x.shape[2:], dilations, w.shape[2:], extra, strict=True)
         ]
-        if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-            totals = [f - i * s for f, i, s in zip(full, x.shape[2:], strides, strict=True)]
+        if auto_pad in ("SAME_UPPER", "SAME_LOWER") or output_shape is not None:
+            wanted = output_shape or [i * s for i, s in zip(x.shape[2:], strides, strict=True)]
+            totals = [max(f - d, 0) for f, d in zip(full, wanted, strict=True)]
             halves = [t // 2 if auto_pad == "SAME_UPPER" else t - t // 2 for t in totals]
             pads = [*halves, *(t - h for t, h in zip(totals, halves, strict=True))]
+            if output_shape is not None:
+                full = [max(f, d) for f, d in zip(full, output_shape, strict=True)]
         pads = pads or [0] * 2 * n
         y = np.zeros((x.shape[0], group, w.shape[1], *full), x.dtype)
         parts = x.reshape(x.shape[0], group, -1, *x.shape[2:])
@@ -144,6 +147,9 @@ class MaxPool(OpRun):  # type: ignore[misc]
         y, none = np.full((*x.shape[:2], *g.count), -np.inf, x.dtype), [0] * len(g.count)
         indices = np.zeros(y.shape, np.int64)
         numbers = np.arange(x.size).reshape(x.shape)
+        if storage_order:
+            order = (0, 1, *range(x.ndim - 1, 1, -1))
+            numbers = np.arange(x.size).reshape([x.shape[i] for i in order]).transpose(order)
         for o, _, at in g.places():
             if inside(at, x.shape[2:], none, none):
                 larger = x[(..., *at)] > y[(..., *o)]
