@@ -6,6 +6,7 @@ Its own compute ConvTranspose wrongly with groups, and pools wrongly with some p
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -175,6 +176,38 @@ class Pad(OpRun):  # type: ignore[misc]
         return (np.pad(kept, grown, constant_values=0 if value is None else value.reshape(())),)
 
 
+class DeformConv(OpRun):  # type: ignore[misc]
+    """onnx.reference has two dimensions only."""
+
+    op_domain = ""
+
+    def _run(  # type: ignore[no-untyped-def]
+        self, x, w, offset, b=None, mask=None, dilations=None, group=1, kernel_shape=None, offset_group=1, pads=None,
+        strides=None,
+    ):  # fmt: skip
+        g = Geometry(x.shape[2:], w.shape[2:], strides, dilations, None, pads)
+        images, channels, n = x.shape[0], x.shape[1], len(g.count)
+        moved = offset.reshape(images, offset_group, *g.kernel, n, *g.count)
+        factors = np.ones_like(moved[(slice(None), slice(None), *[slice(None)] * n, 0)]) if mask is None else mask
+        factors = factors.reshape(images, offset_group, *g.kernel, *g.count)
+        y = np.zeros((images, w.shape[0], *g.count), x.dtype)
+        for o, k, at in g.places():
+            for i, c in itertools.product(range(images), range(channels)):
+                part = c // (channels // offset_group)
+                place = [p + float(moved[(i, part, *k, a, *o)]) for a, p in enumerate(at)]
+                value = 0.0
+                for corner in itertools.product((0, 1), repeat=n):
+                    pixel = [math.floor(p) + s for p, s in zip(place, corner, strict=True)]
+                    if inside(pixel, x.shape[2:], [0] * n, [0] * n):
+                        weight = math.prod(1 - abs(p - q) for p, q in zip(place, pixel, strict=True))
+                        value += weight * x[(i, c, *pixel)]
+                which = c // (channels // group)
+                rows = slice(which * (w.shape[0] // group), (which + 1) * (w.shape[0] // group))
+                kernel = w[(rows, c % (channels // group), *k)]
+                y[(i, rows, *o)] += kernel * value * factors[(i, part, *k, *o)]
+        return (y if b is None else y + b.reshape(-1, *[1] * n),)
+
+
 class GlobalMaxPool(OpRun):  # type: ignore[misc]
     """onnx.reference has it right for images only."""
 
@@ -197,4 +230,4 @@ class LRN(OpRun):  # type: ignore[misc]
         return (y,)
 
 
-OPERATORS = [Conv, ConvTranspose, AveragePool, LpPool, MaxPool, Pad, GlobalMaxPool, LRN]
+OPERATORS = [Conv, ConvTranspose, AveragePool, LpPool, MaxPool, Pad, DeformConv, GlobalMaxPool, LRN]

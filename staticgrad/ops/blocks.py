@@ -15,7 +15,7 @@ from staticgrad.ops.kinds import dims_of, normal_axis, reshape_like
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import listed, shape, transpose
 from staticgrad.ops.sizes import arranged, sizes_of
-from staticgrad.ops.windows import pooled
+from staticgrad.ops.windows import differ, pooled
 from staticgrad.types import Dim, DType, TensorType, dims_agree, divide_dims, multiply_dims, unknown
 
 
@@ -145,7 +145,7 @@ def _col2im(x, image_shape, block_shape, *, dilations, pads, strides):
     _, counts = pooled(image, kernel, "NOTSET", dilations, pads, strides)
     blocks = multiply_dims(*counts)
     require(
-        dims_agree(blocks, number),
+        not differ(blocks, number),
         f"{number} blocks came, an image {listed(image)} of blocks {list(kernel)} has {blocks}",
     )
     return TensorType(x.type.dtype, (batch, _divided(channels, math.prod(kernel), "rows"), *image))

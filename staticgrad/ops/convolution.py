@@ -15,7 +15,7 @@ from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, reshape, shape, transpose
 from staticgrad.ops.slicing import pad
-from staticgrad.ops.windows import Windows, in_numbers, numbers, pooled, spatial, windows_of, with_same_padding
+from staticgrad.ops.windows import Windows, bare, in_numbers, numbers, pooled, spatial, windows_of, with_same_padding
 from staticgrad.types import Dim, TensorType, add_dims, dims_agree, divide_dims, multiply_dims, unknown
 
 
@@ -45,15 +45,23 @@ def checked_weight(x, w, b, group, kernel_shape, channels, features):
     return kernel
 
 
-def _conv_windows(x, w, auto_pad, dilations, pads, strides):
-    return pooled(spatial(x), spatial(w), auto_pad, dilations, pads, strides)
+def kernel_of(w: Value, kernel_shape: Sequence[int] | None) -> tuple[Dim, ...]:
+    """The sizes of the kernel, which the attribute tells where the weight does not."""
+    sizes = spatial(w)
+    if kernel_shape is None or len(kernel_shape) != len(sizes):
+        return sizes
+    return tuple(d if isinstance(d, int) else n for d, n in zip(sizes, kernel_shape, strict=True))
+
+
+def _conv_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides):
+    return pooled(spatial(x), kernel_of(w, kernel_shape), auto_pad, dilations, pads, strides)
 
 
 def _convolved(x, w, b=None, *, auto_pad, dilations, group, kernel_shape, pads, strides):
     rank = len(w.type.shape)
     features = multiply_dims(w.type.shape[1], group) if rank > 1 and isinstance(group, int) else None
     checked_weight(x, w, b, group, kernel_shape, w.type.shape[0] if rank else None, features)
-    _, counts = _conv_windows(x, w, auto_pad, dilations, pads, strides)
+    _, counts = _conv_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides)
     return TensorType(x.type.dtype, (x.type.shape[0], w.type.shape[0], *counts))
 
 
@@ -81,13 +89,13 @@ def conv(
 def _(x, w, b=None, **attributes):
     if len(w.type.shape) != len(x.type.shape):
         return attributes
-    given = {k: attributes[k] for k in ("auto_pad", "dilations", "pads", "strides")}
+    given = {k: attributes[k] for k in ("kernel_shape", "auto_pad", "dilations", "pads", "strides")}
     return in_numbers(attributes, _conv_windows(x, w, **given)[0])
 
 
 @conv.vjp
 def _(g, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, pads, strides):
-    windows, _ = _conv_windows(x, w, auto_pad, dilations, pads, strides)
+    windows, _ = _conv_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides)
     to_bias = None if b is None else _sum_of_channels(g)
     wide, windows, amounts = filled_up(x, g, w, windows, auto_pad)
     return (
@@ -107,19 +115,29 @@ def filled_up(
     if windows.begin is not None:
         return x, windows, None
     rank = len(windows.strides)
+    total = max(_covered(y, w, windows) - shape(x, start=2), 0)
+    begin = _in_front(total, auto_pad == "SAME_UPPER")
+    amounts = concat([0, 0], begin, [0, 0], total - begin, axis=0)
+    dims = (*x.type.shape[:2], *(unknown() for _ in range(rank)))
+    wide = pad.apply((x, amounts, None, None), {"mode": "constant"}, (TensorType(x.type.dtype, dims),)).outputs[0]
+    return wide, bare(windows), amounts
+
+
+def _covered(y: Value, w: Value | None, windows: Windows) -> Value:
+    """How many elements all windows cover, along each axis: of each element of `y` one."""
+    rank = len(windows.strides)
     if all(isinstance(k, int) for k in windows.kernel):
         reach = constant(np.array([windows.reach(i) for i in range(rank)], np.int64))
     else:
         assert w is not None
         reach = (shape(w, start=2) - 1) * constant(np.array(windows.dilations, np.int64)) + 1
-    steps = constant(np.array(windows.strides, np.int64))
-    total = max((shape(y, start=2) - 1) * steps + reach - shape(x, start=2), 0)
-    small = div(total, 2)
-    sides = (small, total - small) if auto_pad == "SAME_UPPER" else (total - small, small)
-    amounts = concat([0, 0], sides[0], [0, 0], sides[1], axis=0)
-    dims = (*x.type.shape[:2], *(unknown() for _ in range(rank)))
-    wide = pad.apply((x, amounts, None, None), {"mode": "constant"}, (TensorType(x.type.dtype, dims),)).outputs[0]
-    return wide, windows._replace(begin=(0,) * rank, end=(0,) * rank), amounts
+    covered: Value = (shape(y, start=2) - 1) * constant(np.array(windows.strides, np.int64)) + reach
+    return covered
+
+
+def _in_front(total: Value, upper: bool) -> Value:
+    small: Value = div(total, 2)
+    return small if upper else total - small
 
 
 def without_margin(g: Value, x: Value, amounts: Value | None) -> Value:
@@ -242,9 +260,11 @@ def _grouped(x, group):
     return reshape.apply((rows, target), how, (whole,)).outputs[0]
 
 
-def _transpose_windows(x, w, auto_pad, dilations, pads, strides, output_padding, output_shape):
+def _transpose_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides, output_padding, output_shape):
     """The windows over the result, and the elements that each axis of it is longer than they need."""
-    windows = windows_of(spatial(x), spatial(w), auto_pad, dilations, None if output_shape else pads, strides)
+    windows = windows_of(
+        spatial(x), kernel_of(w, kernel_shape), auto_pad, dilations, None if output_shape else pads, strides
+    )
     rank = len(windows.strides)
     extra = numbers("output_padding", output_padding, rank, 0)
     for e, step, apart in zip(extra, windows.strides, windows.dilations, strict=True):
@@ -279,7 +299,9 @@ def _transposed_conv(
     rank = len(w.type.shape)
     channels: Dim = multiply_dims(w.type.shape[1], group) if rank > 1 and isinstance(group, int) else unknown()
     checked_weight(x, w, b, group, kernel_shape, channels, w.type.shape[0] if rank else None)
-    windows, extra = _transpose_windows(x, w, auto_pad, dilations, pads, strides, output_padding, output_shape)
+    windows, extra = _transpose_windows(
+        x, w, kernel_shape, auto_pad, dilations, pads, strides, output_padding, output_shape
+    )
     if output_shape is not None:
         sizes: tuple[Dim, ...] = tuple(output_shape)
     else:
@@ -310,17 +332,27 @@ def conv_transpose(
     """
 
 
-@conv_transpose.refuses
-def _(x, w, b, *, auto_pad, dilations, group, kernel_shape, output_padding, output_shape, pads, strides):
-    windows, _ = _transpose_windows(x, w, auto_pad, dilations, pads, strides, output_padding, output_shape)
-    if windows.begin is None:
-        return "output_shape needs spatial sizes that are known; give pads, or declare the sizes as numbers"
-    return None
+def _whole(g, x, w, windows, extra, upper):
+    """The cotangent of a transposed convolution as one of all that its windows cover, of which the run cut off some."""
+    size = shape(g, start=2)
+    covered = _covered(x, w, windows)
+    total = max(covered + constant(np.array(extra, np.int64)) - size, 0)
+    begin = _in_front(total, upper)
+    amounts = concat([0, 0], begin, [0, 0], covered - size - begin, axis=0)
+    dims = (windows.covered(i, n) for i, n in enumerate(spatial(x)))
+    result = TensorType(g.type.dtype, (*g.type.shape[:2], *dims))
+    return pad.apply((g, amounts, None, None), {"mode": "constant"}, (result,)).outputs[0]
 
 
 @conv_transpose.vjp
 def _(g, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, output_padding, output_shape, pads, strides):
-    windows, extra = _transpose_windows(x, w, auto_pad, dilations, pads, strides, output_padding, output_shape)
+    windows, extra = _transpose_windows(
+        x, w, kernel_shape, auto_pad, dilations, pads, strides, output_padding, output_shape
+    )
+    to_bias = None if b is None else _sum_of_channels(g)
+    if windows.begin is None:
+        g, windows = _whole(g, x, w, windows, extra, auto_pad == "SAME_UPPER"), bare(windows)
+        extra = (0,) * len(extra)
     begin, end = windows.padding("ConvTranspose")
     attributes = dict(conv.attributes) | {
         "dilations": windows.dilations,
@@ -332,5 +364,4 @@ def _(g, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, output_padding
     sizes = (add_dims(n, e // s) for n, e, s in zip(spatial(x), extra, windows.strides, strict=True))
     whole = TensorType(x.type.dtype, (*x.type.shape[:2], *sizes))
     to_input = _fitted(conv.apply((g, w, None), attributes, (whole,)).outputs[0], x)
-    to_bias = None if b is None else _sum_of_channels(g)
     return to_input, _weight_cotangent(g, x, w, windows, group), to_bias

@@ -10,7 +10,7 @@ import numpy as np
 
 from staticgrad.graph import Value
 from staticgrad.ops.arithmetic import cast, floor
-from staticgrad.ops.convolution import checked_weight
+from staticgrad.ops.convolution import checked_weight, kernel_of
 from staticgrad.ops.creation import range_
 from staticgrad.ops.indexing import gather
 from staticgrad.ops.kinds import common_dtype, floating
@@ -20,28 +20,19 @@ from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import reshape, squeeze, transpose, unsqueeze
 from staticgrad.ops.sizes import Size, arranged, sizes_of
 from staticgrad.ops.slicing import slice_
-from staticgrad.ops.windows import Windows, pooled, spatial
-from staticgrad.types import Dim, DType, TensorType, is_unknown, multiply_dims
-
-
-def _kernel(w: Value, kernel_shape: Sequence[int] | None) -> tuple[Dim, ...]:
-    return spatial(w) if kernel_shape is None else tuple(kernel_shape)
+from staticgrad.ops.windows import Windows, differ, pooled, spatial
+from staticgrad.types import DType, TensorType, is_unknown, multiply_dims
 
 
 def _windows(x, w, kernel_shape, dilations, pads, strides):
-    return pooled(spatial(x), _kernel(w, kernel_shape), "NOTSET", dilations, pads, strides)
-
-
-def _differ(a: Dim, b: Dim) -> bool:
-    """Whether two sizes are known to be different; those of offsets go by names of their own."""
-    return isinstance(a, int) and isinstance(b, int) and a != b
+    return pooled(spatial(x), kernel_of(w, kernel_shape), "NOTSET", dilations, pads, strides)
 
 
 def _deformed(x, w, offset, b=None, mask=None, *, dilations, group, kernel_shape, offset_group, pads, strides):
     rank = len(w.type.shape)
     features = multiply_dims(w.type.shape[1], group) if rank > 1 and isinstance(group, int) else None
     checked_weight(x, w, b, group, kernel_shape, w.type.shape[0] if rank else None, features)
-    kernel = _kernel(w, kernel_shape)
+    kernel = kernel_of(w, kernel_shape)
     others = [offset] if mask is None else [offset, mask]
     floating(*others)
     common_dtype(x, *others)
@@ -61,7 +52,7 @@ def _deformed(x, w, offset, b=None, mask=None, *, dilations, group, kernel_shape
             continue
         expected = (x.type.shape[0], count, *counts)
         require(
-            len(value.type.shape) == len(expected) and not any(map(_differ, value.type.shape, expected)),
+            len(value.type.shape) == len(expected) and not any(map(differ, value.type.shape, expected)),
             f"the {name} is {value.type}, {list(expected)} is expected",
         )
         result = [b if is_unknown(a) else a for a, b in zip(result, spatial(value), strict=True)]
@@ -93,7 +84,7 @@ def deform_conv(
 
 @deform_conv.refuses
 def _(x, w, *others, kernel_shape, **attributes):
-    if not all(isinstance(d, int) for d in _kernel(w, kernel_shape)):
+    if not all(isinstance(d, int) for d in kernel_of(w, kernel_shape)):
         return "the sizes of the kernel are not known when declaring; declare them as numbers, or give kernel_shape"
     return None
 

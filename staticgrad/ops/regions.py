@@ -18,7 +18,8 @@ from staticgrad.ops.registry import Input, onnx_op, require
 from staticgrad.ops.shape import concat, expand, shape, squeeze, transpose, unsqueeze
 from staticgrad.ops.sizes import arranged, sizes_of
 from staticgrad.ops.slicing import slice_
-from staticgrad.types import DType, TensorType, dims_agree, is_unknown
+from staticgrad.ops.windows import differ
+from staticgrad.types import DType, TensorType, is_unknown
 
 
 def _checked(x: Value, rois: Value, columns: int, sizes: tuple[int, ...]) -> TensorType:
@@ -26,7 +27,7 @@ def _checked(x: Value, rois: Value, columns: int, sizes: tuple[int, ...]) -> Ten
     common_dtype(x, rois)
     require(len(x.type.shape) == 4, f"images [N, C, H, W] are expected, {x.type} came")
     require(
-        len(rois.type.shape) == 2 and dims_agree(rois.type.shape[1], columns),
+        len(rois.type.shape) == 2 and not differ(rois.type.shape[1], columns),
         f"regions of {columns} numbers are expected, {rois.type} came",
     )
     require(all(isinstance(n, int) and n > 0 for n in sizes), f"the sizes {list(sizes)} must be positive ints")
@@ -49,7 +50,7 @@ def _aligned(
         raise DTypeError(f"positions must be int64, {batch_indices.type.dtype} came; cast with x.to('int64')")
     result = _checked(x, rois, 4, (output_height, output_width))
     require(
-        len(batch_indices.type.shape) == 1 and dims_agree(batch_indices.type.shape[0], rois.type.shape[0]),
+        len(batch_indices.type.shape) == 1 and not differ(batch_indices.type.shape[0], rois.type.shape[0]),
         f"{batch_indices.type} names the images of the regions {rois.type}",
     )
     if is_unknown(result.shape[0]):

@@ -12,7 +12,7 @@ from staticgrad.ops.kinds import dims_of, floating, reshape_like, zeros_like
 from staticgrad.ops.logic import equal, where
 from staticgrad.ops.registry import Input, onnx_op, require
 from staticgrad.ops.shape import reshape
-from staticgrad.ops.windows import spatial, windows_of
+from staticgrad.ops.windows import differ, spatial, windows_of
 from staticgrad.types import DType, TensorType, add_dims, dims_agree, is_unknown, unknown
 
 
@@ -21,7 +21,7 @@ def _unpooled(x, indices, output_shape=None, *, kernel_shape, pads, strides):
     if indices.type.dtype is not DType.int64:
         raise DTypeError(f"positions must be int64, {indices.type.dtype} came; cast with x.to('int64')")
     require(len(x.type.shape) >= 3, "batch, channels and one spatial axis or more are expected")
-    same = len(x.type.shape) == len(indices.type.shape) and all(map(dims_agree, x.type.shape, indices.type.shape))
+    same = len(x.type.shape) == len(indices.type.shape) and not any(map(differ, x.type.shape, indices.type.shape))
     require(same, "the positions must have the shape of the input")
     image = [b if is_unknown(a) else a for a, b in zip(spatial(x), spatial(indices), strict=True)]
     require(isinstance(kernel_shape, Sequence), "kernel_shape must be a list of ints")
@@ -59,6 +59,7 @@ def max_unpool(
 
 @max_unpool.vjp
 def _(g, y, x, indices, output_shape, **attributes):
+    indices = reshape_like(indices, x)
     flat = reshape(indices, [-1])
     arrived = gather(reshape(g, [-1]), indices)
     # Numbers written in the same way show which element stayed.

@@ -63,13 +63,19 @@ def windows_of(
         require(not isinstance(k, int) or k > 0, f"the kernel has a size of {k}")
     if auto_pad not in AUTOMATIC:
         raise DeclarationError(f"auto_pad={shown(auto_pad)} is not one of {', '.join(AUTOMATIC)}")
-    bare = Windows(tuple(kernel), steps, apart, (0,) * rank, (0,) * rank)
+    unpadded = Windows(tuple(kernel), steps, apart, (0,) * rank, (0,) * rank)
     if auto_pad in ("NOTSET", "VALID"):
         given = numbers("pads", pads, 2 * rank, 0)
         require(auto_pad == "NOTSET" or not any(given), "pads and auto_pad='VALID' contradict each other")
-        return bare._replace(begin=given[:rank], end=given[rank:])
+        return unpadded._replace(begin=given[:rank], end=given[rank:])
     require(pads is None or not any(pads), f"pads and auto_pad={auto_pad!r} contradict each other")
-    return bare
+    return unpadded
+
+
+def bare(windows: Windows) -> Windows:
+    """The windows over what is filled up already."""
+    none = (0,) * len(windows.strides)
+    return windows._replace(begin=none, end=none)
 
 
 def with_same_padding(windows: Windows, totals: Sequence[Dim], upper: bool) -> Windows:
@@ -158,6 +164,11 @@ def numbers(name: str, given: Sequence[int] | None, count: int, least: int) -> t
         f"{name} must be {count} ints of {least} or more, {shown(given)} came",
     )
     return tuple(given)
+
+
+def differ(a: Dim, b: Dim) -> bool:
+    """Whether two sizes are known to be different; inputs that belong together may have names of their own."""
+    return isinstance(a, int) and isinstance(b, int) and a != b
 
 
 def spatial(x: Value) -> tuple[Dim, ...]:
