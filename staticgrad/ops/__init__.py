@@ -43,6 +43,12 @@ from staticgrad.ops.attention import (
     attention,
     rotary_embedding,
 )
+from staticgrad.ops.blocks import (
+    center_crop_pad,
+    col2im,
+    depth_to_space,
+    space_to_depth,
+)
 from staticgrad.ops.convolution import (
     conv,
     conv_transpose,
@@ -53,6 +59,15 @@ from staticgrad.ops.creation import (
     nonzero,
     range_,
     trilu,
+)
+from staticgrad.ops.deformable import (
+    deform_conv,
+)
+from staticgrad.ops.global_pooling import (
+    global_average_pool,
+    global_lp_pool,
+    global_max_pool,
+    lrn,
 )
 from staticgrad.ops.indexing import (
     gather,
@@ -127,6 +142,10 @@ from staticgrad.ops.reduction import (
     reduce_min,
     reduce_sum,
 )
+from staticgrad.ops.regions import (
+    max_roi_pool,
+    roi_align,
+)
 from staticgrad.ops.registry import (
     Operator,
     constant,
@@ -150,6 +169,10 @@ from staticgrad.ops.slicing import (
     pad,
     slice_,
 )
+from staticgrad.ops.unpooling import (
+    max_unpool,
+)
+
 
 __all__ = [
     "OPERATORS",
@@ -170,7 +193,9 @@ __all__ = [
     "cast",
     "ceil",
     "celu",
+    "center_crop_pad",
     "clip",
+    "col2im",
     "concat",
     "constant",
     "constant_of_shape",
@@ -180,6 +205,8 @@ __all__ = [
     "cosh",
     "cumprod",
     "cumsum",
+    "deform_conv",
+    "depth_to_space",
     "div",
     "elu",
     "equal",
@@ -193,6 +220,9 @@ __all__ = [
     "gather_nd",
     "gelu",
     "gemm",
+    "global_average_pool",
+    "global_lp_pool",
+    "global_max_pool",
     "greater",
     "greater_or_equal",
     "hard_sigmoid",
@@ -213,9 +243,12 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "lp_pool",
+    "lrn",
     "matmul",
     "max",
     "max_pool",
+    "max_roi_pool",
+    "max_unpool",
     "min",
     "mish",
     "mod",
@@ -239,6 +272,7 @@ __all__ = [
     "relu",
     "reshape",
     "rms_normalization",
+    "roi_align",
     "rotary_embedding",
     "round",
     "scatter_elements",
@@ -254,6 +288,7 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "space_to_depth",
     "split",
     "sqrt",
     "squeeze",

@@ -77,6 +77,7 @@ class Operator(Generic[P, R]):
         self.rule: Rule | None = None
         self.body: Rule | None = None
         self.refusal: Callable[..., str | None] | None = None
+        self.respelling: Callable[..., Mapping[str, Any]] | None = None
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.input_names = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.required = sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
@@ -138,6 +139,8 @@ class Operator(Generic[P, R]):
             attributes = self.attributes
         if types is None:
             try:
+                if self.respelling is not None:
+                    attributes = self.respelling(*inputs, **attributes)
                 found = self.type_rule(*inputs, **attributes)
                 for value, accepted in zip(inputs, self.accepted, strict=False):
                     if value is not None and value.type.dtype not in accepted:
@@ -173,6 +176,11 @@ class Operator(Generic[P, R]):
         """Decorator: why an application has no derivative here, with the remedy; None where it has one."""
         self.refusal = reason
         return reason
+
+    def respells(self, attributes: Callable[..., Mapping[str, Any]]) -> Callable[..., Mapping[str, Any]]:
+        """Decorator: the attributes of an application in the words that onnxruntime understands."""
+        self.respelling = attributes
+        return attributes
 
     def describe(self, inputs: Iterable[Value | None], attributes: Mapping[str, Any]) -> str:
         """The application as errors show it: argument names and the types that came."""
