@@ -50,6 +50,17 @@ from staticgrad.ops.creation import (
     range_,
     trilu,
 )
+from staticgrad.ops.determinant import (
+    det,
+)
+from staticgrad.ops.fourier import (
+    blackman_window,
+    dft,
+    hamming_window,
+    hann_window,
+    mel_weight_matrix,
+    stft,
+)
 from staticgrad.ops.indexing import (
     gather,
     gather_elements,
@@ -162,6 +173,7 @@ __all__ = [
     "atanh",
     "average_pool",
     "batch_normalization",
+    "blackman_window",
     "cast",
     "ceil",
     "celu",
@@ -175,6 +187,8 @@ __all__ = [
     "cosh",
     "cumprod",
     "cumsum",
+    "det",
+    "dft",
     "div",
     "elu",
     "equal",
@@ -190,6 +204,8 @@ __all__ = [
     "gemm",
     "greater",
     "greater_or_equal",
+    "hamming_window",
+    "hann_window",
     "hard_sigmoid",
     "hard_swish",
     "identity",
@@ -211,6 +227,7 @@ __all__ = [
     "matmul",
     "max",
     "max_pool",
+    "mel_weight_matrix",
     "min",
     "mish",
     "mod",
@@ -251,6 +268,7 @@ __all__ = [
     "split",
     "sqrt",
     "squeeze",
+    "stft",
     "sub",
     "tan",
     "tanh",
