@@ -53,6 +53,9 @@ from staticgrad.ops.creation import (
 from staticgrad.ops.determinant import (
     det,
 )
+from staticgrad.ops.einsum import (
+    einsum,
+)
 from staticgrad.ops.fourier import (
     blackman_window,
     dft,
@@ -190,6 +193,7 @@ __all__ = [
     "det",
     "dft",
     "div",
+    "einsum",
     "elu",
     "equal",
     "erf",

@@ -170,8 +170,8 @@ def _lengthened(x: Value, axis: int, count: Value, type: TensorType | None = Non
     missing = reshape(count, [1]) - shape(x, start=axis, end=axis + 1)
     nothing = constant(np.zeros(rank + axis, np.int64))
     parts = [nothing, missing, constant(np.zeros(rank - axis - 1, np.int64))]
-    pads = concat(*parts, axis=0)
-    return pad(x, pads) if type is None else pad.apply((x, pads), pad.attributes, (type,)).outputs[0]
+    types = None if type is None else (type,)
+    return pad.apply((x, concat(*parts, axis=0), None, None), types=types).outputs[0]
 
 
 def _fitted(back: Value, x: Value, axis: int) -> Value:

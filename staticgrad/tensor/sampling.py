@@ -17,10 +17,10 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Value
 from staticgrad.ops.kinds import full_like, is_half, without_derivative
+from staticgrad.ops.layout import Part, laid_out
 from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.layout import Part, laid_out
 from staticgrad.types import DType, dims_agree
 
 _MODES = ("bilinear", "nearest", "bicubic")

@@ -1,10 +1,11 @@
 """One row for every case of every operator, in one module a family."""
 
-from operator_rows import convolution, elementary, indexing, normalization, padding, product, signal
+from operator_rows import convolution, einsum, elementary, indexing, normalization, padding, product, signal
 from operator_rows.row import Array, Fixed, Row
 
 ROWS: list[Row] = [
     *convolution.ROWS,
+    *einsum.ROWS,
     *elementary.ROWS,
     *indexing.ROWS,
     *normalization.ROWS,
