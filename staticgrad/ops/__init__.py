@@ -143,6 +143,10 @@ from staticgrad.ops.registry import (
     literal,
     onnx_op,
 )
+from staticgrad.ops.sampling import (
+    affine_grid,
+    grid_sample,
+)
 from staticgrad.ops.shape import (
     concat,
     expand,
@@ -168,6 +172,7 @@ __all__ = [
     "acos",
     "acosh",
     "add",
+    "affine_grid",
     "arg_max",
     "arg_min",
     "asin",
@@ -208,6 +213,7 @@ __all__ = [
     "gemm",
     "greater",
     "greater_or_equal",
+    "grid_sample",
     "hamming_window",
     "hann_window",
     "hard_sigmoid",

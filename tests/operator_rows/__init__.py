@@ -1,6 +1,6 @@
 """One row for every case of every operator, in one module a family."""
 
-from operator_rows import convolution, einsum, elementary, indexing, normalization, padding, product, signal
+from operator_rows import convolution, einsum, elementary, indexing, normalization, padding, product, sampling, signal
 from operator_rows.row import Array, Fixed, Row
 
 ROWS: list[Row] = [
@@ -11,6 +11,7 @@ ROWS: list[Row] = [
     *normalization.ROWS,
     *padding.ROWS,
     *product.ROWS,
+    *sampling.ROWS,
     *signal.ROWS,
 ]
 
