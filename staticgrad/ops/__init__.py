@@ -143,6 +143,9 @@ from staticgrad.ops.registry import (
     literal,
     onnx_op,
 )
+from staticgrad.ops.resampling import (
+    resize,
+)
 from staticgrad.ops.sampling import (
     affine_grid,
     grid_sample,
@@ -260,6 +263,7 @@ __all__ = [
     "reduce_sum",
     "relu",
     "reshape",
+    "resize",
     "rms_normalization",
     "round",
     "scatter_elements",

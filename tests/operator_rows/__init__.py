@@ -1,6 +1,17 @@
 """One row for every case of every operator, in one module a family."""
 
-from operator_rows import convolution, einsum, elementary, indexing, normalization, padding, product, sampling, signal
+from operator_rows import (
+    convolution,
+    einsum,
+    elementary,
+    indexing,
+    normalization,
+    padding,
+    product,
+    resampling,
+    sampling,
+    signal,
+)
 from operator_rows.row import Array, Fixed, Row
 
 ROWS: list[Row] = [
@@ -11,6 +22,7 @@ ROWS: list[Row] = [
     *normalization.ROWS,
     *padding.ROWS,
     *product.ROWS,
+    *resampling.ROWS,
     *sampling.ROWS,
     *signal.ROWS,
 ]
