@@ -65,6 +65,8 @@ ROWS: list[Row] = [
             ("pytorch_half_pixel", "round_prefer_ceil"),
         )
     ),
+    resized(draw(1, 1, 2, 1, 2), scales=[1, 1, 2, 3, 1], coordinate_transformation_mode="half_pixel"),
+    resized(draw(1, 2, 2, 2), scales=[1, 2, 2, 1], coordinate_transformation_mode="half_pixel"),
     resized(draw(2, 3), scales=[1, 3], coordinate_transformation_mode="asymmetric", nearest_mode="round_prefer_floor"),
     resized(draw(2, 3), scales=[1, 2], coordinate_transformation_mode="align_corners"),
     resized(draw(5), scales=[1.5]),
