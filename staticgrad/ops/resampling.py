@@ -13,7 +13,7 @@ from staticgrad.graph import Array, Value, constant_of
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import cast
 from staticgrad.ops.creation import eye_like
-from staticgrad.ops.kinds import dims_of, is_half, normal_axis, reshape_like, zeros_like
+from staticgrad.ops.kinds import dims_of, is_half, normal_axis, reshape_like, with_derivative, zeros_like
 from staticgrad.ops.layout import Part, laid_out
 from staticgrad.ops.linear import matmul
 from staticgrad.ops.pooling import average_pool
@@ -33,6 +33,12 @@ _COORDINATES = (
     "asymmetric",
     "tf_crop_and_resize",
 )
+
+_WHOLE = 64
+"""The longest axis that is worth one whole matrix; what is longer goes in blocks."""
+
+_BLOCK = 32
+"""The longer side of the blocks: longer ones multiply more zeros, shorter ones copy more often."""
 
 _MOST_REPEATED = 2**26
 """The most elements from which the weights of sizes with a kept ratio are read."""
@@ -211,7 +217,8 @@ def _(g, y, x, roi, scales, sizes, *, axes, keep_aspect_ratio_policy, extrapolat
         if ratio is not None:
             attributes["keep_aspect_ratio_policy"] = keep_aspect_ratio_policy
         weights = _weights(work, x, y, a, ends, scale, target, ratio, attributes)
-        work = _summed(work, weights, a)
+        step = float(ratio.scale) if ratio is not None else None if factors is None else float(factors[i])
+        work = _summed(work, weights, a, None if cropped else _reach(x, y, a, step, **attributes))
     work = reshape_like(work, x)
     return (cast(work, to=x.type.dtype) if half else work), None, None, None
 
@@ -300,8 +307,60 @@ def _changed(x: Value, y: Value) -> Value:
     return reshape(result, [1])
 
 
-def _summed(g: Value, weights: Value, axis: int) -> Value:
-    """`sum_i weights_ji g_i` along an axis."""
+def _reach(
+    x: Value,
+    y: Value,
+    axis: int,
+    scale: float | None,
+    *,
+    mode: str,
+    coordinate_transformation_mode: str,
+    antialias: bool,
+    **_: object,
+) -> Array | None:
+    """Where the weights of a long axis may differ from zero, `[size, target]`, with some room; None for other axes."""
+    size, target = x.type.shape[axis], y.type.shape[axis]
+    if not isinstance(size, int) or not isinstance(target, int) or max(size, target) <= _WHOLE:
+        return None
+    ratio = target / size if scale is None else scale
+    places = np.arange(target)
+    points = (places + 0.5) / ratio - 0.5
+    if coordinate_transformation_mode == "align_corners":
+        points = places * ((size - 1) / max(target - 1, 1))
+    elif coordinate_transformation_mode == "asymmetric":
+        points = places / ratio
+    elif coordinate_transformation_mode == "half_pixel_symmetric":
+        points += size / 2 * (1 - target / (ratio * size))
+    apart = max(1, 1 / ratio)
+    room = (2 if mode == "cubic" else 1) * (apart if antialias else 1) + apart + 1
+    # What lies outside is read at the edges.
+    first = np.clip(np.floor(points - room), 0, size - 1)
+    last = np.clip(np.ceil(points + room), 0, size - 1)
+    rows = np.arange(size)[:, None]
+    result: Array = (rows >= first) & (rows <= last)
+    return result
+
+
+def _summed(g: Value, weights: Value, axis: int, reach: Array | None) -> Value:
+    """`sum_i weights_ji g_i` along an axis; of a long one in blocks of j, without most of the zeros."""
+    if reach is None:
+        return _product(g, weights, axis)
+    size, target = reach.shape
+    height = max(_BLOCK * size // max(size, target), 1)
+    parts = []
+    for top in range(0, size, height):
+        used = np.flatnonzero(reach[top : top + height].any(0))
+        start, end = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
+        block = slice_(weights, [top, start], [min(top + height, size), end])
+        parts.append(_product(slice_(g, [start], [end], [axis]), block, axis))
+    return with_derivative(
+        concat(*parts, axis=axis),
+        [g],
+        lambda h, y, g: _summed(h, transpose(weights, perm=(1, 0)), axis, reach.T),
+    )
+
+
+def _product(g: Value, weights: Value, axis: int) -> Value:
     rank = len(g.type.shape)
     if axis == rank - 2:
         return matmul(weights, g)
