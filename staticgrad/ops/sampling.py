@@ -72,11 +72,16 @@ def grid_sample(
 def _(x, grid, *, align_corners, mode, padding_mode):
     if grid.type.dtype is not x.type.dtype:
         grid = cast(grid, to=x.type.dtype)
-    return sampled(x, grid, mode, padding_mode, bool(align_corners))
+    return sampled(x, grid, mode, padding_mode, bool(align_corners), rounded_first=True)
 
 
-def sampled(x: Value, grid: Value, mode: str, padding_mode: str, align_corners: bool) -> Value:
-    """`x [N, C, *D]` at the points of `grid`, of one element type, computed by other operators."""
+def sampled(
+    x: Value, grid: Value, mode: str, padding_mode: str, align_corners: bool, rounded_first: bool = False
+) -> Value:
+    """`x [N, C, *D]` at the points of `grid`, of one element type, computed by other operators.
+
+    In mode "nearest" PyTorch rounds what is mirrored, ONNX mirrors what is rounded; they differ halfway.
+    """
     rank = len(x.type.shape)
     half = is_half(x.type.dtype)
     dtype = x.type.dtype
@@ -88,6 +93,8 @@ def sampled(x: Value, grid: Value, mode: str, padding_mode: str, align_corners: 
         place = gather(points, constant(np.array(rank - 3 - i)), axis=-1)
         extent = cast(size, to=place.type.dtype) if isinstance(size, Value) else float(size)
         scaled = (place + 1) * ((extent - 1) * 0.5) if align_corners else ((place + 1) * extent - 1) * 0.5
+        if rounded_first and mode == "nearest":
+            scaled = round(scaled)
         taps.append(_taps(scaled, extent, mode, padding_mode, align_corners))
     y = transpose(_sums(x, sizes, taps), perm=(0, rank - 1, *range(1, rank - 1)))
     return cast(y, to=dtype) if half else y
