@@ -20,6 +20,7 @@ from .opset import FLOOR, lowest_opset, stamp
 _ATTRIBUTE = onnx.AttributeProto
 _KINDS = onnx.defs.OpSchema.AttrType
 _OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
+_SPELT_OUT = {("STFT", "onesided")}  # ONNX's inference takes another default than its schema says
 _FILLED = {"ConstantOfShape"}  # their attribute is an array, and no key
 Attributes = dict[str, tuple[Any, Any, bool]]
 
@@ -294,7 +295,8 @@ def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -
         if value is None or isinstance(value, Graph):
             continue
         kind, default, required = schema[key]
-        if not required and default is not None and not isinstance(value, np.ndarray) and value == default:
+        defaulted = not required and default is not None and not isinstance(value, np.ndarray) and value == default
+        if defaulted and (node.op.name, key) not in _SPELT_OUT:
             continue
         given[key] = value
         attribute = written.attribute.add(name=key)

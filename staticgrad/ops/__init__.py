@@ -63,6 +63,20 @@ from staticgrad.ops.creation import (
 from staticgrad.ops.deformable import (
     deform_conv,
 )
+from staticgrad.ops.determinant import (
+    det,
+)
+from staticgrad.ops.einsum import (
+    einsum,
+)
+from staticgrad.ops.fourier import (
+    blackman_window,
+    dft,
+    hamming_window,
+    hann_window,
+    mel_weight_matrix,
+    stft,
+)
 from staticgrad.ops.global_pooling import (
     global_average_pool,
     global_lp_pool,
@@ -152,6 +166,13 @@ from staticgrad.ops.registry import (
     literal,
     onnx_op,
 )
+from staticgrad.ops.resampling import (
+    resize,
+)
+from staticgrad.ops.sampling import (
+    affine_grid,
+    grid_sample,
+)
 from staticgrad.ops.shape import (
     concat,
     expand,
@@ -173,7 +194,6 @@ from staticgrad.ops.unpooling import (
     max_unpool,
 )
 
-
 __all__ = [
     "OPERATORS",
     "Operator",
@@ -181,6 +201,7 @@ __all__ = [
     "acos",
     "acosh",
     "add",
+    "affine_grid",
     "arg_max",
     "arg_min",
     "asin",
@@ -190,6 +211,7 @@ __all__ = [
     "attention",
     "average_pool",
     "batch_normalization",
+    "blackman_window",
     "cast",
     "ceil",
     "celu",
@@ -207,7 +229,10 @@ __all__ = [
     "cumsum",
     "deform_conv",
     "depth_to_space",
+    "det",
+    "dft",
     "div",
+    "einsum",
     "elu",
     "equal",
     "erf",
@@ -225,6 +250,9 @@ __all__ = [
     "global_max_pool",
     "greater",
     "greater_or_equal",
+    "grid_sample",
+    "hamming_window",
+    "hann_window",
     "hard_sigmoid",
     "hard_swish",
     "identity",
@@ -249,6 +277,7 @@ __all__ = [
     "max_pool",
     "max_roi_pool",
     "max_unpool",
+    "mel_weight_matrix",
     "min",
     "mish",
     "mod",
@@ -271,6 +300,7 @@ __all__ = [
     "reduce_sum",
     "relu",
     "reshape",
+    "resize",
     "rms_normalization",
     "roi_align",
     "rotary_embedding",
@@ -292,6 +322,7 @@ __all__ = [
     "split",
     "sqrt",
     "squeeze",
+    "stft",
     "sub",
     "tan",
     "tanh",

@@ -1,18 +1,36 @@
 """One row for every case of every operator, in one module a family."""
 
-from operator_rows import attention, blocks, convolution, elementary, indexing, normalization, padding, product, regions
+from operator_rows import (
+    attention,
+    blocks,
+    convolution,
+    einsum,
+    elementary,
+    indexing,
+    normalization,
+    padding,
+    product,
+    regions,
+    resampling,
+    sampling,
+    signal,
+)
 from operator_rows.row import Array, Fixed, Row
 
 ROWS: list[Row] = [
     *attention.ROWS,
     *blocks.ROWS,
     *convolution.ROWS,
+    *einsum.ROWS,
     *elementary.ROWS,
     *indexing.ROWS,
     *normalization.ROWS,
     *padding.ROWS,
     *product.ROWS,
     *regions.ROWS,
+    *resampling.ROWS,
+    *sampling.ROWS,
+    *signal.ROWS,
 ]
 
 NOT_YET: dict[tuple[str, str], str] = {}
