@@ -124,6 +124,31 @@ def _(g, y, x, axes, **how):
     return where(zero, 0, kept(g, x, axes, **how) * (x / where(zero, 1, y))), None
 
 
+@onnx_op("ReduceLogSum", type=reduced)
+def reduce_log_sum(
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """The logarithm of the sum over `axes` (all without them)."""
+
+
+@reduce_log_sum.vjp
+def _(g, y, x, axes, **how):
+    g = g / reduce_sum(x, axes, **how)
+    return OPERATORS["Expand"](kept(g, x, axes, **how), shape_of(x)), None
+
+
+@onnx_op("ReduceSumSquare", type=reduced)
+def reduce_sum_square(
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """The sum of squares over `axes` (all without them)."""
+
+
+@reduce_sum_square.vjp
+def _(g, y, x, axes, **how):
+    return kept(g, x, axes, **how) * (2 * x), None
+
+
 def _index_type(x, *, axis, keepdims, select_last_index):
     if x.type.dtype is DType.bool:
         raise DTypeError("numbers are expected, bool came")
