@@ -116,7 +116,10 @@ def _pulled_back(g, y, x, labels, weights, *, ignore_index, reduction):
     if ignored is not None:
         to_weight = where(ignored, 0, to_weight)
     rest = [0, *range(2, len(x.type.shape))]
-    return to_x, reduce_sum(where(hit, _beside(to_weight, x), 0), rest, keepdims=False)
+    each = where(hit, _beside(to_weight, x), 0)
+    if is_half(dtype):
+        return to_x, cast(reduce_sum(cast(each, to=DType.float32), rest, keepdims=False), to=dtype)
+    return to_x, reduce_sum(each, rest, keepdims=False)
 
 
 def _beside(value, x):

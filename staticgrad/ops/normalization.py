@@ -145,8 +145,12 @@ def _(g, y, x, scale, *, axis, epsilon, stash_type):
 
 def _channels(x, *parameters):
     """The type of `x` (N, C, ...), whose parameters are (C)."""
-    floating(x)
     common_dtype(x, *parameters)
+    return _of_channels(x, *parameters)
+
+
+def _of_channels(x, *parameters):
+    floating(x, *parameters)
     for parameter in parameters:
         own = parameter.type.shape
         channels = x.type.shape[1]
@@ -187,7 +191,9 @@ def along_channels(parameter: Value, rank: int) -> Value:
 
 def _batch_normalized(x, scale, bias, mean, variance, *, epsilon, momentum, training_mode):
     require(len(x.type.shape) > 1, "x is (N, C) or (N, C, D1, ...)")
-    type = _channels(x, scale, bias, mean, variance)
+    common_dtype(scale, bias)
+    common_dtype(mean, variance)
+    type = _of_channels(x, scale, bias, mean, variance)
     return (type, mean.type, variance.type) if training_mode else type
 
 
@@ -214,7 +220,8 @@ def batch_normalization(
 def _(g, y, x, scale, bias, mean, variance, *, epsilon, momentum, training_mode):
     if training_mode:
         return _to_batch(g, x, scale, bias, mean, variance, epsilon, stored(momentum))
-    dtype, rank = x.type.dtype, len(x.type.shape)
+    dtypes = [v.type.dtype for v in (x, scale, bias, mean, variance)]
+    rank = len(x.type.shape)
     g, x, scale, mean, variance = _wide(g, x, scale, mean, variance)
     inverse = 1 / sqrt(variance + stored(epsilon))
     factor = scale * inverse
@@ -222,8 +229,9 @@ def _(g, y, x, scale, bias, mean, variance, *, epsilon, momentum, training_mode)
     to_bias = reduce_sum(g, rest, keepdims=False)
     to_scale = reduce_sum(g * (x - along_channels(mean, rank)), rest, keepdims=False) * inverse
     to_x = g * along_channels(factor, rank)
+    # Data, parameters and statistics may be of three element types.
     cotangents = to_x, to_scale, to_bias, -(to_bias * factor), to_scale * (inverse * factor) * -0.5
-    return tuple(_narrow(c, dtype) for c in cotangents)
+    return tuple(_narrow(c, dtype) for c, dtype in zip(cotangents, dtypes, strict=True))
 
 
 def _to_batch(gs, x, scale, bias, mean, variance, epsilon, momentum):
@@ -323,7 +331,7 @@ def _standardized(x, *, axes):
 
 @onnx_op("MeanVarianceNormalization", type=_standardized)
 def mean_variance_normalization(x: Input, *, axes: tuple[int, ...] = (0, 2, 3)) -> Value:
-    """`(x - mean) / (deviation + 1e-9)` over `axes`; where all elements are the same the deviation stays as it is."""
+    """`(x - mean) / (deviation + 1e-9)` over `axes`."""
 
 
 @mean_variance_normalization.vjp

@@ -8,7 +8,7 @@ from staticgrad.errors import DTypeError
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import sign
-from staticgrad.ops.kinds import divided_by_ratio, floating, known_axes, normal_axis, reduced, shape_of
+from staticgrad.ops.kinds import divided_by_ratio, floating, known_axes, normal_axis, reduced, shape_of, zeros_like
 from staticgrad.ops.logic import equal, isinf, where
 from staticgrad.ops.math import exp
 from staticgrad.ops.registry import Input, constant, onnx_op, require
@@ -133,6 +133,9 @@ def reduce_log_sum(
 
 @reduce_log_sum.vjp
 def _(g, y, x, axes, **how):
+    if 0 in x.type.shape:
+        # The sum of nothing is 0 and does not move.
+        return zeros_like(x), None
     g = g / reduce_sum(x, axes, **how)
     return OPERATORS["Expand"](kept(g, x, axes, **how), shape_of(x)), None
 
