@@ -272,21 +272,21 @@ def round(x: Input) -> Value:
     """The nearest whole number, halves to even."""
 
 
-def _cast_type(x, *, to):
+def _cast_type(x, *, to, **_):
     return TensorType(to, x.type.shape)
 
 
-def _cast_content(x, *, to):
+def _cast_content(x, **_):
     return x.content if x.type.dtype.is_integer else None
 
 
 @onnx_op("Cast", type=_cast_type, content=_cast_content)
-def cast(x: Input, *, to: DType) -> Value:
-    """`x` with another element type."""
+def cast(x: Input, *, to: DType, round_mode: str = "up", saturate: bool = True) -> Value:
+    """`x` with another element type; `round_mode` and `saturate` are for types of 8 bits, which are not here."""
 
 
 @cast.vjp
-def _(g, y, x, *, to):
+def _(g, y, x, *, to, **_):
     if not (to.is_float and x.type.dtype.is_float):
         return None
     return cast(g, to=x.type.dtype)
