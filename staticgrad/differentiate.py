@@ -68,7 +68,11 @@ def differentiated(
 def differentiable_inputs(node: Node) -> Iterable[Value]:
     if node.pullback is not None:
         return node.pullback.inputs
-    return (x for x in node.inputs if x is not None) if node.op.differentiable else ()
+    entry = node.op
+    if not entry.differentiable:
+        return ()
+    inputs = node.inputs if entry.behind is None else (*node.inputs, *entry.behind(*node.inputs, **node.attributes))
+    return (x for x in inputs if x is not None)
 
 
 def _pull(node: Node, arrived: list[Value | None]) -> list[tuple[Value, Value]]:
@@ -99,9 +103,10 @@ def _pull_through_body(node: Node, arrived: Sequence[Value | None]) -> list[tupl
     for y, g in zip(result if isinstance(result, tuple) else (result,), arrived, strict=False):
         if y is not None and g is not None:
             cotangents[y] = cotangents[y] + g if y in cotangents else g
-    targets = [x for x in dict.fromkeys(node.inputs) if x is not None and x.type.dtype.is_float]
+    ends = list(dict.fromkeys(differentiable_inputs(node)))
+    targets = [x for x in ends if x.type.dtype.is_float]
     inner = [y for y in cotangents if y not in set(targets)]
-    active, reached = differentiated(inner, targets, targets)
+    active, reached = differentiated(inner, targets, ends)
     _refuse_unruled(active)
     _accumulate(active, reached, cotangents, lambda _: nullcontext())
     return [(x, cotangents[x]) for x in targets if x in cotangents]

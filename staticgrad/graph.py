@@ -57,7 +57,7 @@ class OperatorEntry(Protocol):
     """What a graph and its differentiation need to know of an operator.
 
     A differentiable one has a `rule` or a `body`, see `staticgrad.ops.registry.Operator`; `refusal` says why an
-    application has no derivative all the same.
+    application has no derivative all the same, `behind` what the body's derivative reaches besides the inputs.
     """
 
     name: str
@@ -66,6 +66,7 @@ class OperatorEntry(Protocol):
     rule: Callable[..., Any] | None
     body: Callable[..., Any] | None
     refusal: Callable[..., str | None] | None
+    behind: Callable[..., tuple[Value, ...]] | None
 
 
 NO_ATTRIBUTES: Mapping[str, Any] = MappingProxyType({})
@@ -144,6 +145,7 @@ class _LeafEntry:
     rule: Callable[..., Any] | None = None
     body: Callable[..., Any] | None = None
     refusal: Callable[..., str | None] | None = None
+    behind: Callable[..., tuple[Value, ...]] | None = None
 
 
 LEAF = _LeafEntry()

@@ -38,11 +38,16 @@ def leaves_of(row: Row, sizes: str = "fixed", dtype: str | None = None) -> tuple
 def declared(row: Row, x: Array, sizes: str) -> tuple[int | str | None, ...]:
     """The dimensions as numbers, as names (equal for equal sizes; 1 stays) or unknown."""
     steering = x.dtype != np.float64 and row.operator not in (
+        "DequantizeLinear",
         "Gather",
         "GatherElements",
-        "ScatterElements",
-        "Where",
+        "NegativeLogLikelihoodLoss",
         "OneHot",
+        "ReverseSequence",
+        "ScatterElements",
+        "SoftmaxCrossEntropyLoss",
+        "TensorScatter",
+        "Where",
     )
     if sizes == "fixed" or steering or (row.operator == "OneHot" and sizes == "named" and x.shape == (2,)):
         return x.shape
@@ -74,6 +79,8 @@ def weights(shape: Sequence[int], seed: int) -> Array:
 
 def is_differentiable(row: Row) -> bool:
     if row.operator == "Cast" and row.attributes["to"] != "float64":
+        return False
+    if row.operator == "CastLike" and not (isinstance(row.inputs[1], np.ndarray) and row.inputs[1].dtype == np.float64):
         return False
     return bool(OPERATORS[row.operator].differentiable) and any(
         isinstance(x, np.ndarray) and x.dtype == np.float64 for x in row.inputs
@@ -187,7 +194,7 @@ def test_type_is_that_of_the_run_and_as_precise_as_onnx_infers(row: Row, sizes: 
         if sizes == "fixed":
             steered = any(isinstance(x, np.ndarray) and x.dtype != np.float64 for x in row.inputs)
             exact = [n for d, n in zip(value.type.shape, y.shape, strict=True) if isinstance(d, int)]
-            assert steered or row.operator in ("Range", "NonZero") or len(exact) == y.ndim, value.type
+            assert steered or row.operator in ("Range", "NonZero", "Unique") or len(exact) == y.ndim, value.type
         for position, (dim, size) in enumerate(zip(value.type.shape, y.shape, strict=True)):
             if isinstance(dim, int):
                 assert dim == size

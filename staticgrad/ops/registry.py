@@ -78,6 +78,7 @@ class Operator(Generic[P, R]):
         self.body: Rule | None = None
         self.refusal: Callable[..., str | None] | None = None
         self.respelling: Callable[..., Mapping[str, Any]] | None = None
+        self.behind: Callable[..., tuple[Value, ...]] | None = None
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.input_names = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.required = sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
@@ -182,6 +183,11 @@ class Operator(Generic[P, R]):
         self.respelling = attributes
         return attributes
 
+    def reaches(self, values: Callable[..., tuple[Value, ...]]) -> Callable[..., tuple[Value, ...]]:
+        """Decorator: values behind the inputs to which the body's derivative goes too, past whole numbers between."""
+        self.behind = values
+        return values
+
     def describe(self, inputs: Iterable[Value | None], attributes: Mapping[str, Any]) -> str:
         """The application as errors show it: argument names and the types that came."""
         names = list(self.input_names)
@@ -231,7 +237,7 @@ class Operator(Generic[P, R]):
         return f"<operator {self.name}>"
 
 
-_DTYPE_ATTRIBUTES = ("to", "dtype")
+_DTYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "precision")
 
 
 def _can_hold(type: TensorType, content: Content) -> bool:

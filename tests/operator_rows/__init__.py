@@ -1,35 +1,47 @@
 """One row for every case of every operator, in one module a family."""
 
 from operator_rows import (
+    activation,
     attention,
+    bits,
     blocks,
     convolution,
     einsum,
     elementary,
     indexing,
+    loss,
     normalization,
     padding,
     product,
+    quantization,
+    random,
     regions,
     resampling,
     sampling,
+    selection,
     signal,
 )
 from operator_rows.row import Array, Fixed, Row
 
 ROWS: list[Row] = [
+    *activation.ROWS,
     *attention.ROWS,
+    *bits.ROWS,
     *blocks.ROWS,
     *convolution.ROWS,
     *einsum.ROWS,
     *elementary.ROWS,
     *indexing.ROWS,
+    *loss.ROWS,
     *normalization.ROWS,
     *padding.ROWS,
     *product.ROWS,
+    *quantization.ROWS,
+    *random.ROWS,
     *regions.ROWS,
     *resampling.ROWS,
     *sampling.ROWS,
+    *selection.ROWS,
     *signal.ROWS,
 ]
 
