@@ -236,6 +236,25 @@ def test_maxima_put_back_by_positions_that_go_by_another_name() -> None:
     assert Evaluator([x, where], [g])(feeds)[0].tolist() == [[[2.0, 3.0]]]
 
 
+def test_strides_beyond_the_kernel_of_same_padding_have_no_derivative() -> None:
+    message = "strides that may pass over elements between windows; give pads"
+    how: dict[str, Any] = {"strides": [4], "auto_pad": "SAME_UPPER"}
+    builds: list[Callable[[Value], Any]] = [
+        lambda x: ops.average_pool(x, kernel_shape=[2], **how),
+        lambda x: ops.lp_pool(x, kernel_shape=[2], **how),
+        lambda x: ops.max_pool(x, kernel_shape=[2], **how)[0],
+        lambda x: ops.conv(x, np.ones((1, 1, 2), "float32"), **how),
+    ]
+    for build in builds:
+        for size in (7, "L"):
+            x = sg.input("x", (1, 1, size))
+            with pytest.raises(sg.UnsupportedOperatorError, match=message):
+                sg.grad(build(x).sum(), x)
+        # Of 6 elements none is passed over at the end.
+        x = sg.input("x", (1, 1, 6))
+        sg.grad(build(x).sum(), x)
+
+
 def test_blocks_of_sizes_that_are_not_known_have_no_derivative() -> None:
     x = sg.input("x", (1, 4, 4))
     y = ops.col2im(x, [3, 3], sg.input("block", (2,), "int64"))

@@ -15,7 +15,17 @@ from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, reshape, shape, transpose
 from staticgrad.ops.slicing import pad
-from staticgrad.ops.windows import Windows, bare, in_numbers, numbers, pooled, spatial, windows_of, with_same_padding
+from staticgrad.ops.windows import (
+    Windows,
+    bare,
+    in_numbers,
+    numbers,
+    pooled,
+    spatial,
+    why_vague,
+    windows_of,
+    with_same_padding,
+)
 from staticgrad.types import Dim, TensorType, add_dims, dims_agree, divide_dims, multiply_dims, unknown
 
 
@@ -91,6 +101,12 @@ def _(x, w, b=None, **attributes):
         return attributes
     given = {k: attributes[k] for k in ("kernel_shape", "auto_pad", "dilations", "pads", "strides")}
     return in_numbers(attributes, _conv_windows(x, w, **given)[0])
+
+
+@conv.refuses
+def _(x, w, b, *, auto_pad, kernel_shape, dilations, pads, strides, **_):
+    windows, counts = _conv_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides)
+    return why_vague(auto_pad, windows, spatial(x), counts)
 
 
 @conv.vjp

@@ -22,7 +22,7 @@ from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, expand, reshape, shape, unsqueeze
 from staticgrad.ops.slicing import pad, slice_
-from staticgrad.ops.windows import Windows, in_numbers, pooled, spatial
+from staticgrad.ops.windows import Windows, in_numbers, pooled, spatial, why_vague
 from staticgrad.types import DType, TensorType, count_elements, is_static
 
 
@@ -41,9 +41,19 @@ def _pool(x, auto_pad, ceil_mode, dilations, kernel_shape, pads, strides):
     return windows, TensorType(x.type.dtype, (*x.type.shape[:2], *counts))
 
 
-def _respelled(x: Value, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+def _windows_by(x: Value, attributes: Mapping[str, Any]) -> tuple[Windows, TensorType]:
     known = ("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides")
-    return in_numbers(attributes, _pool(x, **{k: attributes[k] for k in known})[0])
+    found: tuple[Windows, TensorType] = _pool(x, **{k: attributes[k] for k in known})
+    return found
+
+
+def _respelled(x: Value, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    return in_numbers(attributes, _windows_by(x, attributes)[0])
+
+
+def _refused(x: Value, attributes: Mapping[str, Any]) -> str | None:
+    windows, result = _windows_by(x, attributes)
+    return why_vague(attributes["auto_pad"], windows, spatial(x), result.shape[2:])
 
 
 def _spread_evenly(g: Value, x: Value, windows: Windows) -> Value:
@@ -162,6 +172,11 @@ def _(x, **attributes):
     return _respelled(x, attributes)
 
 
+@average_pool.refuses
+def _(x, **attributes):
+    return _refused(x, attributes)
+
+
 def _norms(x, *, p, **attributes):
     require(isinstance(p, int) and p > 0, f"p={p!r} must be a positive int")
     return _floating_pool(x, **attributes)
@@ -185,6 +200,11 @@ def lp_pool(
 @lp_pool.respells
 def _(x, **attributes):
     return _respelled(x, attributes)
+
+
+@lp_pool.refuses
+def _(x, **attributes):
+    return _refused(x, attributes)
 
 
 @lp_pool.vjp
@@ -249,6 +269,11 @@ def max_pool(
 @max_pool.respells
 def _(x, **attributes):
     return _respelled(x, attributes)
+
+
+@max_pool.refuses
+def _(x, **attributes):
+    return _refused(x, attributes)
 
 
 def max_pool_values(x: Value, **attributes: Any) -> Value:

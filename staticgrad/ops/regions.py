@@ -53,7 +53,7 @@ def _aligned(
         len(batch_indices.type.shape) == 1 and not differ(batch_indices.type.shape[0], rois.type.shape[0]),
         f"{batch_indices.type} names the images of the regions {rois.type}",
     )
-    if is_unknown(result.shape[0]):
+    if is_unknown(result.shape[0]) or isinstance(batch_indices.type.shape[0], int):
         return TensorType(result.dtype, (batch_indices.type.shape[0], *result.shape[1:]))
     return result
 
@@ -86,6 +86,9 @@ def _(
     spatial_scale,
 ):  # fmt: skip
     shifted = coordinate_transformation_mode == "half_pixel"
+    # Regions and their images may be counted under two names.
+    count = sizes_of(batch_indices if isinstance(batch_indices.type.shape[0], int) else rois)[0]
+    rois, batch_indices = arranged(rois, count, 4), arranged(batch_indices, count)
     rows, columns = (
         _Points(x, rois, axis, bins, sampling_ratio, stored(spatial_scale), shifted)
         for axis, bins in ((2, output_height), (3, output_width))

@@ -155,6 +155,24 @@ def floor_divided(dim: Dim, divisor: int) -> Dim:
     return unknown()
 
 
+def why_vague(auto_pad: str, windows: Windows, size: Sequence[Dim], counts: Sequence[Dim]) -> str | None:
+    """Why nobody knows where the windows of auto_pad="SAME_..." lie: ONNX's formula fills up less than nothing.
+
+    Kernels of onnxruntime cut off in different places then, or fail.
+    """
+    if not auto_pad.startswith("SAME"):
+        return None
+    for axis, (n, count) in enumerate(zip(size, counts, strict=True)):
+        if windows.strides[axis] == 1:
+            continue
+        least = add_dims(windows.covered(axis, count), multiply_dims(-1, n))
+        if not isinstance(least, int):
+            least = add_dims(windows.reach(axis), -windows.strides[axis])
+        if not isinstance(least, int) or least < 0:
+            return f"auto_pad={auto_pad!r} with strides that may pass over elements between windows; give pads"
+    return None
+
+
 def numbers(name: str, given: Sequence[int] | None, count: int, least: int) -> tuple[int, ...]:
     """An attribute of `count` ints of `least` or more, which is also what is missing."""
     if given is None:

@@ -25,9 +25,9 @@ ROWS: list[Row] = [
     convolutions("Conv", (1, 1, 6), (2, 1, 2), strides=[3]),  # the last element lies in no window
     convolutions("Conv", (1, 1, 8), (1, 1, 2), strides=[4], pads=[1, 0]),
     convolutions("Conv", (1, 1, 7), (1, 1, 3), strides=[3], pads=[0, 3], dilations=[2]),
-    convolutions("Conv", (2, 1, 5), (1, 1, 3), auto_pad="SAME_UPPER", strides=[2]),
+    convolutions("Conv", (2, 1, 5), (1, 1, 3), auto_pad="SAME_UPPER", strides=[2], kernel_shape=[3], dynamic="unknown"),
     convolutions("Conv", (1, 1, 4), (1, 1, 2), auto_pad="SAME_LOWER"),
-    convolutions("Conv", (1, 2, 4, 5), (2, 2, 2, 3), 2, auto_pad="SAME_LOWER", strides=[3, 2]),
+    convolutions("Conv", (1, 2, 4, 5), (2, 2, 2, 3), 2, auto_pad="SAME_LOWER", strides=[2, 3], dynamic="never"),
     convolutions(
         "Conv",
         (1, 1, 5, 4),
@@ -100,7 +100,7 @@ ROWS: list[Row] = [
     row("AveragePool", draw(1, 1, 3), kernel_shape=[2], pads=[1, 1], strides=[4], ceil_mode=True),
     row("AveragePool", draw(1, 1, 5), kernel_shape=[2], auto_pad="SAME_UPPER"),
     row("AveragePool", draw(1, 1, 5), kernel_shape=[3], strides=[2], auto_pad="SAME_LOWER"),
-    row("AveragePool", draw(1, 1, 5, 4), kernel_shape=[2, 3], strides=[3, 2], auto_pad="SAME_UPPER", ceil_mode=True),
+    row("AveragePool", draw(1, 1, 5, 4), kernel_shape=[2, 3], strides=[2, 2], auto_pad="SAME_UPPER", ceil_mode=True),
     row("AveragePool", draw(1, 1, 4), kernel_shape=[3], strides=[3], auto_pad="SAME_LOWER", count_include_pad=True),
     row("AveragePool", draw(1, 1, 5), kernel_shape=[3], dilations=[2], auto_pad="SAME_UPPER"),
     row("AveragePool", draw(1, 1, 6), kernel_shape=[3], strides=[2], ceil_mode=True, auto_pad="VALID"),
