@@ -134,6 +134,14 @@ def test_resize_without_result_has_a_gradient_of_zeros() -> None:
     np.testing.assert_array_equal(gradient, np.zeros((1, 3)))
 
 
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_a_size_on_which_onnxruntime_and_onnx_do_not_agree_is_that_of_the_run(mode: str) -> None:
+    x = single(10, 2)
+    value, *_ = pulled(lambda x: ops.resize(x, None, numbers(0.7, 1), mode=mode), x, shapes=((10, 2),))
+    assert value.shape == (7, 2)
+    assert_adjoint(lambda x: ops.resize(x, None, numbers(0.7, 2), mode=mode), x)
+
+
 def test_lists_without_elements_count_as_left_out() -> None:
     none = ops.constant(np.zeros(0, np.float32))
     assert ops.resize(sg.input("x", (2, 4)), none, numbers(1, 2)).shape == (2, 8)

@@ -56,8 +56,9 @@ def _chosen(rank: int, axes: Sequence[int] | None) -> tuple[int, ...]:
 
 def _scaled(dim: Dim, scale: np.float32) -> Dim:
     if isinstance(dim, int):
-        # Runtimes multiply in float32.
-        return math.floor(np.float32(dim) * scale)
+        # onnxruntime multiplies in float32, ONNX's inference in float64: where they differ only the run knows.
+        size = math.floor(np.float32(dim) * scale)
+        return size if size == math.floor(dim * float(scale)) else unknown()
     return multiply_dims(dim, int(scale)) if scale == int(scale) else unknown()
 
 
