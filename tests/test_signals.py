@@ -134,9 +134,20 @@ def test_resize_without_result_has_a_gradient_of_zeros() -> None:
     np.testing.assert_array_equal(gradient, np.zeros((1, 3)))
 
 
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_a_size_on_which_onnxruntime_and_onnx_do_not_agree_is_that_of_the_run(mode: str) -> None:
+    x = single(10, 2)
+    value, *_ = pulled(lambda x: ops.resize(x, None, numbers(0.7, 1), mode=mode), x, shapes=((10, 2),))
+    assert value.shape == (7, 2)
+    assert_adjoint(lambda x: ops.resize(x, None, numbers(0.7, 2), mode=mode), x)
+
+
 def test_lists_without_elements_count_as_left_out() -> None:
     none = ops.constant(np.zeros(0, np.float32))
     assert ops.resize(sg.input("x", (2, 4)), none, numbers(1, 2)).shape == (2, 8)
+    crop = {"coordinate_transformation_mode": "tf_crop_and_resize", "mode": "cubic"}
+    region, sizes = numbers(0, 0.1, 1, 0.9), ops.constant(np.array([2, 5]))
+    assert_adjoint(lambda x: ops.resize(x, region, none, sizes, **crop), single(2, 4))
     assert ops.resize(sg.input("x", (2, "N")), none, none, ops.constant(np.array([3, 5]))).shape == (3, 5)
     with pytest.raises(ShapeError, match="either scales or sizes"):
         ops.resize(sg.input("x", (2, 4)), None, numbers(1, 2), ops.constant(np.array([3, 5])))
@@ -156,7 +167,7 @@ def test_what_has_no_derivative_says_what_to_do() -> None:
     assert "declare them as numbers" in kept
     region = numbers(0, 0.1, 0.1, 0, 1, 0.8, 0.8, 1)
     crop = {"coordinate_transformation_mode": "tf_crop_and_resize", "mode": "cubic"}
-    assert "transpose first" in refusal(lambda x: ops.resize(x, region, numbers(1, 2, 2, 1), **crop), (1, 3, 3, 2))
+    assert "name them in axes" in refusal(lambda x: ops.resize(x, region, numbers(1, 2, 2, 1), **crop), (1, 3, 3, 2))
     length = ops.constant(np.array(8))
     assert "dft_length // 2 + 1" in refusal(lambda x: ops.dft(x, length, inverse=True, onesided=True), (2, 4, 2))
     assert "declare it as a number" in refusal(ops.det, ("B", "N", "N"))
@@ -227,6 +238,17 @@ def test_one_sided_transforms_too_long_for_a_matrix(length: int) -> None:
 
     assert_like_torch(lambda x: ops.dft(x, onesided=True), forth, x, rtol=1e-9)
     assert_like_torch(lambda z: ops.dft(z, n, inverse=True, onesided=True), back, z, rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", [{}, {"onesided": True}, {"inverse": True}], ids=str)
+@pytest.mark.parametrize("length", [3, 5, 8])
+@pytest.mark.parametrize("shape", [(2, 5, 1), (None, None, 1), ("N", "M", "P")], ids=str)
+def test_a_length_that_the_run_computes(how: dict[str, bool], length: int, shape: Any) -> None:
+    parts = 1 if how.get("onesided") or shape[2] == 1 else 2
+    x, n = draw(2, 5, parts), np.array(length)
+    _, cotangent, (gradient,) = pulled(lambda x, n: ops.dft(x, n, **how), x, n, shapes=(shape, ()))
+    value, *_ = pulled(lambda x: ops.dft(x, ops.constant(n), **how), x)
+    np.testing.assert_allclose((value * cotangent).sum(), (gradient * x).sum(), rtol=1e-6)
 
 
 def test_frames_are_pytorchs() -> None:

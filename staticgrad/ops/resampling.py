@@ -56,8 +56,9 @@ def _chosen(rank: int, axes: Sequence[int] | None) -> tuple[int, ...]:
 
 def _scaled(dim: Dim, scale: np.float32) -> Dim:
     if isinstance(dim, int):
-        # Runtimes multiply in float32.
-        return math.floor(np.float32(dim) * scale)
+        # onnxruntime multiplies in float32, ONNX's inference in float64: where they differ only the run knows.
+        size = math.floor(np.float32(dim) * scale)
+        return size if size == math.floor(dim * float(scale)) else unknown()
     return multiply_dims(dim, int(scale)) if scale == int(scale) else unknown()
 
 
@@ -153,7 +154,8 @@ def resize(
 def _(x, roi, scales, sizes, *, axes, keep_aspect_ratio_policy, mode, antialias, **attributes):
     rank = len(x.type.shape)
     chosen = _chosen(rank, axes)
-    if _given(sizes) is not None and keep_aspect_ratio_policy != "stretch":
+    roi, scales, sizes = _given(roi), _given(scales), _given(sizes)
+    if sizes is not None and keep_aspect_ratio_policy != "stretch":
         dims = [x.type.shape[a] for a in chosen]
         ratio = _kept_ratio(dims, dims_of(sizes.content) or [unknown() for _ in chosen], keep_aspect_ratio_policy)
         if ratio is None:
@@ -172,7 +174,10 @@ def _(x, roi, scales, sizes, *, axes, keep_aspect_ratio_policy, mode, antialias,
         for i, a in enumerate(chosen):
             still = (given is not None and given[i] == 1) or _stays(x, sizes, a, i)
             if a < rank - 2 and not (still and _covers(roi, i, len(chosen))):
-                return "tf_crop_and_resize with mode 'cubic' or antialias must be of the last two axes; transpose first"
+                return (
+                    "tf_crop_and_resize with mode 'cubic' or antialias must be known to leave all but the last two "
+                    "axes; transpose first, and name them in axes"
+                )
     return None
 
 
