@@ -286,6 +286,31 @@ def test_integers_that_nothing_was_quantized_to_have_no_gradient_behind() -> Non
     assert (Evaluator([x], [sg.grad(y.sum(), x, unused="zero")])({"x": np.ones(3, "f")})[0] == 0).all()
 
 
+def test_whole_numbers_made_of_quantized_ones_are_refused() -> None:
+    x, s = sg.input("x", (3, 4)), np.float32(0.5)
+    q = ops.quantize_linear(x, s)
+    for made in (
+        ops.transpose(q),
+        ops.qlinear_matmul(q, s, np.uint8(0), np.ones((4, 2), np.uint8), s, np.uint8(0), s, np.uint8(0)),
+    ):
+        scale = sg.input("s", ())
+        loss = ops.dequantize_linear(made, scale).sum()
+        for wrt in (x, scale):
+            with pytest.raises(
+                sg.UnsupportedOperatorError, match=f"{made.node.op.name} come from quantized.*stop_gradient"
+            ):
+                sg.grad(loss, wrt)
+        stopped = ops.dequantize_linear(sg.stop_gradient(made), scale).sum()
+        assert sg.grad(stopped, scale).type == scale.type
+    # As onnxruntime's dynamic quantization writes a product.
+    q, s, zero = ops.dynamic_quantize_linear(x)
+    product = ops.matmul_integer(q, np.ones((4, 2), np.uint8), zero)
+    with pytest.raises(sg.UnsupportedOperatorError, match=r"Cast \(.*MatMulInteger come from quantized"):
+        sg.grad((ops.cast(product, to="float32") * s).sum(), x)
+    other = sg.input("w", (2,))
+    assert sg.grad((ops.cast(product, to="float32") * other).sum(), other).type == other.type
+
+
 # - what is selected -
 
 
