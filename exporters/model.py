@@ -100,6 +100,8 @@ class _Writer:
         types = [None if v is None else v.type.dtype for v in node.inputs[: len(inputs)]]
         if operator == "Pad":
             self._name_axes(proto, node, inputs, types)
+        if operator == "BatchNormalization" and node.attributes["training_mode"]:
+            self._copy_statistics(proto, node, inputs)
         for value in node.outputs:
             if value not in names:
                 prefix = "" if node.derives_from is None else "grad."
@@ -135,6 +137,23 @@ class _Writer:
             missing = 3 - len(inputs)
             inputs += [*[""] * missing, self._literal(proto, np.arange(rank))]
             types += [*[None] * missing, DType.int64]
+
+    def _copy_statistics(self, proto: onnx.GraphProto, node: Node, inputs: list[str]) -> None:
+        """Have a BatchNormalization of training read copies of its running statistics.
+
+        onnxruntime writes the new ones over the old ones, also where those are fed or constant. A Dropout that drops
+        nothing is a copy that its optimiser neither takes out nor computes beforehand.
+        """
+        nothing = {}
+        for position in (3, 4):
+            value = node.inputs[position]
+            assert value is not None
+            dtype = value.type.dtype
+            if dtype not in nothing:
+                nothing[dtype] = self._literal(proto, np.zeros((), dtype.numpy)), self._literal(proto, np.array(True))
+            name = self._fresh(f"{inputs[position]}.copy")
+            proto.node.add(op_type="Dropout", name=name, input=[inputs[position], *nothing[dtype]], output=[name])
+            inputs[position] = name
 
     def _literal(self, proto: onnx.GraphProto, array: Array) -> str:
         name = self._fresh("literal")
