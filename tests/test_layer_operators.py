@@ -73,6 +73,16 @@ COMPARED: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Array, .
         batch_normalized,
         (IMAGE, SCALE, BIAS, MEAN, VARIANCE),
     ),
+    "the statistics of batch_normalization": (
+        lambda *xs: ops.batch_normalization(*xs, epsilon=0.25, momentum=0.75, training_mode=True)[1:],
+        lambda *xs: batch_normalized(*xs)[1:],
+        (IMAGE, SCALE, BIAS, MEAN, VARIANCE),
+    ),
+    "the logarithms of softmax_cross_entropy_loss": (
+        lambda x, w, t: ops.softmax_cross_entropy_loss(x, t, w)[1],
+        lambda torch, x, w, t: torch.log_softmax(x, 1),
+        (X, SCALE, LABELS),
+    ),
     "prelu": (
         lambda x, w: ops.prelu(x, ops.unsqueeze(w, [1, 2])),
         lambda torch, x, w: torch.nn.functional.prelu(x, w),
@@ -127,6 +137,23 @@ def test_where_no_label_counts_the_mean_is_nan_and_its_gradient_zero(loss: Any, 
     y, *gradients = pulled(mean, *arrays)
     assert np.isnan(y)
     assert all((g == 0).all() for g in gradients)
+
+
+def test_running_statistics_that_go_in_stay_as_they_are() -> None:
+    arrays = dict(zip("xsbmv", (IMAGE, SCALE, BIAS, MEAN, VARIANCE), strict=True))
+    arrays = {name: a.astype("f") for name, a in arrays.items()}
+    leaves = [sg.input(name, a.shape) for name, a in arrays.items()]
+    y, mean, _ = ops.batch_normalization(*leaves, training_mode=True)
+    for outputs in ([y], [mean * 2.0]):
+        f = sg.function(outputs)
+        feeds = {name: a.copy() for name, a in arrays.items()}
+        first, second = (f(**feeds) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+        for name, a in arrays.items():
+            np.testing.assert_array_equal(feeds[name], a)
+    _, mean, _ = ops.batch_normalization(leaves[0], *list(arrays.values())[1:], training_mode=True)
+    f = sg.function(mean * 2.0)
+    np.testing.assert_array_equal(*(f(arrays["x"]) for _ in range(2)))
 
 
 def test_parts_of_batch_normalization_may_be_of_three_types() -> None:
@@ -284,6 +311,31 @@ def test_integers_that_nothing_was_quantized_to_have_no_gradient_behind() -> Non
     x = sg.input("x", (3,))
     y = ops.dequantize_linear(ops.cast(x, to="int8"), np.float32(0.5))
     assert (Evaluator([x], [sg.grad(y.sum(), x, unused="zero")])({"x": np.ones(3, "f")})[0] == 0).all()
+
+
+def test_whole_numbers_made_of_quantized_ones_are_refused() -> None:
+    x, s = sg.input("x", (3, 4)), np.float32(0.5)
+    q = ops.quantize_linear(x, s)
+    for made in (
+        ops.transpose(q),
+        ops.qlinear_matmul(q, s, np.uint8(0), np.ones((4, 2), np.uint8), s, np.uint8(0), s, np.uint8(0)),
+    ):
+        scale = sg.input("s", ())
+        loss = ops.dequantize_linear(made, scale).sum()
+        for wrt in (x, scale):
+            with pytest.raises(
+                sg.UnsupportedOperatorError, match=f"{made.node.op.name} come from quantized.*stop_gradient"
+            ):
+                sg.grad(loss, wrt)
+        stopped = ops.dequantize_linear(sg.stop_gradient(made), scale).sum()
+        assert sg.grad(stopped, scale).type == scale.type
+    # As onnxruntime's dynamic quantization writes a product.
+    q, s, zero = ops.dynamic_quantize_linear(x)
+    product = ops.matmul_integer(q, np.ones((4, 2), np.uint8), zero)
+    with pytest.raises(sg.UnsupportedOperatorError, match=r"Cast \(.*MatMulInteger come from quantized"):
+        sg.grad((ops.cast(product, to="float32") * s).sum(), x)
+    other = sg.input("w", (2,))
+    assert sg.grad((ops.cast(product, to="float32") * other).sum(), other).type == other.type
 
 
 # - what is selected -

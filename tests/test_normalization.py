@@ -359,7 +359,7 @@ V = sg.input("v", (3,))
         (lambda: F.scaled_dot_product_attention(V, X, X), "rank 2"),
         (lambda: F.scaled_dot_product_attention(X, sg.input("k", (3, 4, 3)), X, enable_gqa=True), "multiple"),
         (lambda: ops.layer_normalization(X, V, stash_type=7), "stash_type"),
-        (lambda: ops.group_normalization(X, V, V, num_groups=3), "do not make 3 groups"),
+        (lambda: ops.group_normalization(X, *[sg.input("c", (4,))] * 2, num_groups=3), "do not make 3 groups"),
         (lambda: sg.nn.BatchNorm1d(4, momentum=None), "momentum"),
         (lambda: sg.nn.BatchNorm2d(4)(X), "rank 4"),
         (lambda: sg.nn.GroupNorm(3, 4), "divide"),

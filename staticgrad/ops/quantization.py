@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from staticgrad.errors import DTypeError
-from staticgrad.graph import Value
+from staticgrad.graph import Node, Value
 from staticgrad.ops.arithmetic import cast, div, max, min, round
 from staticgrad.ops.creation import range_
 from staticgrad.ops.indexing import gather
-from staticgrad.ops.kinds import common_dtype, normal_axis, with_derivative
+from staticgrad.ops.kinds import common_dtype, normal_axis, with_derivative, without_derivative
 from staticgrad.ops.linear import product_shape
 from staticgrad.ops.logic import greater_or_equal, less_or_equal, logical_and, where
 from staticgrad.ops.reduction import reduce_max, reduce_min
@@ -21,6 +21,8 @@ from staticgrad.ops.windows import pooled, spatial
 from staticgrad.types import DType, TensorType, dims_agree, divide_dims, multiply_dims
 
 _LEVELS = {dtype: np.iinfo(dtype.numpy) for dtype in (DType.uint8, DType.int8, DType.uint16, DType.int16)}
+
+_QUANTIZERS = {"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
 
 
 def _check_scales(x, scale, zero_point, axis, block_size):
@@ -83,7 +85,7 @@ def quantize_linear(
 ) -> Value:
     """`round(x / scale) + zero_point`, limited to what the integer type of the zero point (uint8 without) holds.
 
-    Whole numbers have no derivative; that of a DequantizeLinear of them reaches through to `x` and `scale`.
+    Whole numbers have no derivative, but that of a DequantizeLinear of them reaches through to `x` and `scale`.
     """
 
 
@@ -112,7 +114,33 @@ def dequantize_linear(
 
 @dequantize_linear.reaches
 def _(x, scale, zero_point, **_):
-    return _source(x)
+    return _source(x) or _quantized_behind(x)
+
+
+@dequantize_linear.refuses
+def _(x, scale, zero_point, **_):
+    return None if _source(x) else _no_way_through(x)
+
+
+def _no_way_through(q):
+    """Why no derivative goes through whole numbers, where some that were quantized are behind them."""
+    if not _quantized_behind(q):
+        return None
+    return (
+        f"the whole numbers of {q.node.op.name} come from quantized ones, and only a DequantizeLinear right behind "
+        "QuantizeLinear has a derivative; compute with what that gives, or sg.stop_gradient the numbers"
+    )
+
+
+@cast.reaches
+def _(x, *, to, **_):
+    # Else integer products between quantizers would leave a derivative by the scales alone.
+    return _quantized_behind(x) if to.is_float and not x.type.dtype.is_float else ()
+
+
+@cast.refuses
+def _(x, *, to, **_):
+    return _no_way_through(x) if to.is_float and not x.type.dtype.is_float else None
 
 
 def _source(q):
@@ -124,12 +152,30 @@ def _source(q):
     return ()
 
 
+def _quantized_behind(q):
+    """The floating values that were quantized to those whole numbers of which others were made."""
+    found: dict[Value, None] = {}
+    seen: set[Node] = set()
+    waiting = [q.node]
+    while waiting:
+        node = waiting.pop()
+        if node in seen or node.pullback is not None:
+            continue
+        seen.add(node)
+        for value in node.inputs:
+            if value is not None and not value.type.dtype.is_float:
+                waiting.append(value.node)
+            elif value is not None and node.op.name in _QUANTIZERS:
+                found[value] = None
+    return tuple(found)
+
+
 @dequantize_linear.as_body
 def _(x, scale, zero_point, *, axis, block_size, output_dtype):
     dtype = output_dtype or scale.type.dtype
     number = _straight_through(x)
     if zero_point is not None:
-        number = number - cast(_spread(zero_point, x, axis, block_size), to=DType.float32)
+        number = number - _as_float(_spread(zero_point, x, axis, block_size))
     # The difference is whole, and exact in float32; 16 bits do not hold it.
     wide = cast(_spread(scale, x, axis, block_size), to=DType.float32)
     result = number * wide
@@ -138,7 +184,7 @@ def _(x, scale, zero_point, *, axis, block_size, output_dtype):
 
 def _straight_through(q):
     """`q` as float32, with the derivative of what was quantized before it was rounded."""
-    number = cast(q, to=DType.float32)
+    number = _as_float(q)
     source = _source(q)
     if not source or not all(v.type.dtype.is_float for v in source[:2]):
         return number
@@ -148,10 +194,15 @@ def _straight_through(q):
     steps = x / _spread(scale, q, *how)
     rounded = round(steps)
     if zero_point is not None:
-        rounded = rounded + cast(_spread(zero_point, q, *how), to=DType.float32)
+        rounded = rounded + _as_float(_spread(zero_point, q, *how))
     least, most = (float(getattr(_LEVELS[q.type.dtype], bound)) for bound in ("min", "max"))
     inside = logical_and(greater_or_equal(rounded, least), less_or_equal(rounded, most))
     return with_derivative(number, (steps,), lambda g, *_: where(inside, g, 0))
+
+
+def _as_float(q):
+    """Whole numbers in float32, where it is known what derivative they have."""
+    return cast(without_derivative(q) if _quantized_behind(q) else q, to=DType.float32)
 
 
 def _quantized_by_itself(x):

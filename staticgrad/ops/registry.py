@@ -46,7 +46,8 @@ class Operator(Generic[P, R]):
     `g` and `y`, and `g` holds None where an output is not used.
 
     An operator without a rule may have a `body`: its outputs computed by other operators, whose derivative is then the
-    operator's. `refusal(*inputs, **attributes)` says why an application has no derivative here, or None.
+    operator's, and goes to the values `behind(*inputs, **attributes)` too, where whole numbers stand between.
+    `refusal(*inputs, **attributes)` says why an application has no derivative here, or None.
     """
 
     def __init__(
