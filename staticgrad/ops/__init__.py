@@ -39,6 +39,11 @@ from staticgrad.ops.arithmetic import (
     sqrt,
     sub,
 )
+from staticgrad.ops.bodies import (
+    if_,
+    loop,
+    scan,
+)
 from staticgrad.ops.convolution import (
     conv,
     conv_transpose,
@@ -193,6 +198,7 @@ __all__ = [
     "hard_sigmoid",
     "hard_swish",
     "identity",
+    "if_",
     "instance_normalization",
     "isinf",
     "isnan",
@@ -207,6 +213,7 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "loop",
     "lp_pool",
     "matmul",
     "max",
@@ -235,6 +242,7 @@ __all__ = [
     "reshape",
     "rms_normalization",
     "round",
+    "scan",
     "scatter_elements",
     "scatter_nd",
     "selu",
