@@ -89,13 +89,19 @@ class Rebuild:
     def graph(self, graph: Graph) -> Graph:
         """The rebuilt graph; inputs and the names of outputs stay."""
         with collection_paused():
-            for value in graph.inputs.values():
-                self.canonical[value.node] = value.node.outputs
+            inputs = dict(graph.inputs)
+            for position, (name, value) in enumerate(graph.inputs.items()):
+                placed = list(self.canonical.get(value.node, value.node.outputs))
+                if position >= len(inputs) - graph.captures and not isinstance(value.node, Leaf):
+                    # No equation may look at what is outside.
+                    inputs[name] = placed[value.index] = Leaf("input", name, value.type).outputs[0]
+                    inputs[name].content = value.content
+                self.canonical[value.node] = tuple(placed)
             for node in graph.nodes:
                 self.canonical[node] = self._place(node)
             outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
             became = self._became(graph)
-            rebuilt = Graph(graph.name, graph.inputs, outputs, became=became, captures=graph.captures)
+            rebuilt = Graph(graph.name, inputs, outputs, became=became, captures=graph.captures)
             if any(node.pullback is not None for node in graph.nodes):
                 rebuilt = _sealed(rebuilt, {name for name, value in outputs.items() if value is graph.outputs[name]})
             return rebuilt

@@ -116,6 +116,11 @@ from staticgrad.ops.product import (
     cumprod,
     reduce_prod,
 )
+from staticgrad.ops.recurrent import (
+    gru,
+    lstm,
+    rnn,
+)
 from staticgrad.ops.reduction import (
     arg_max,
     arg_min,
@@ -195,6 +200,7 @@ __all__ = [
     "gemm",
     "greater",
     "greater_or_equal",
+    "gru",
     "hard_sigmoid",
     "hard_swish",
     "identity",
@@ -215,6 +221,7 @@ __all__ = [
     "logical_xor",
     "loop",
     "lp_pool",
+    "lstm",
     "matmul",
     "max",
     "max_pool",
@@ -241,6 +248,7 @@ __all__ = [
     "relu",
     "reshape",
     "rms_normalization",
+    "rnn",
     "round",
     "scan",
     "scatter_elements",

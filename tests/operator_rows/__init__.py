@@ -1,6 +1,6 @@
 """One row for every case of every operator, in one module a family."""
 
-from operator_rows import convolution, elementary, indexing, normalization, padding, product
+from operator_rows import convolution, elementary, indexing, normalization, padding, product, recurrent
 from operator_rows.row import Array, Fixed, Row
 
 ROWS: list[Row] = [
@@ -10,6 +10,7 @@ ROWS: list[Row] = [
     *normalization.ROWS,
     *padding.ROWS,
     *product.ROWS,
+    *recurrent.ROWS,
 ]
 
 NOT_YET: dict[tuple[str, str], str] = {}
