@@ -13,7 +13,7 @@ import numpy as np
 from staticgrad.errors import DeclarationError, ShapeError
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
-from staticgrad.ops.activation import elu, hard_sigmoid, leaky_relu, relu, sigmoid, softplus, softsign
+from staticgrad.ops.activation import relu, sigmoid
 from staticgrad.ops.arithmetic import clip as limited
 from staticgrad.ops.bodies import scan
 from staticgrad.ops.creation import range_
@@ -21,25 +21,48 @@ from staticgrad.ops.indexing import gather
 from staticgrad.ops.kinds import common_dtype, full_like, stored, transposed
 from staticgrad.ops.linear import matmul
 from staticgrad.ops.logic import greater, less, where
-from staticgrad.ops.math import tanh
+from staticgrad.ops.math import exp, log, tanh
 from staticgrad.ops.registry import constant, onnx_op, require
 from staticgrad.ops.shape import concat, expand, shape, split, squeeze, transpose, unsqueeze
 from staticgrad.types import Dim, TensorType, dims_agree
 
 Activation = Callable[[Value], Value]
 
+
+def _leaky_relu(x: Value, alpha: float) -> Value:
+    return where(greater(x, 0), x, x * stored(alpha))
+
+
+def _elu(x: Value, alpha: float) -> Value:
+    return where(greater(x, 0), x, (exp(where(greater(x, 0), 0, x)) - 1) * stored(alpha))
+
+
+def _thresholded_relu(x: Value, alpha: float) -> Value:
+    return where(greater(x, stored(alpha)), x, 0)
+
+
+def _softplus(x: Value) -> Value:
+    return relu(x) + log(1 + exp(where(greater(x, 0), -x, x)))
+
+
+def _hard_sigmoid(x: Value, alpha: float, beta: float) -> Value:
+    y = x * stored(alpha) + stored(beta)
+    return where(greater(y, 0), where(less(y, 1), y, 1), 0)
+
+
 # What an activation is called, with the defaults of its numbers; None where onnxruntime's differs from the
-# specification's, or there is none in the latter.
+# specification's, or there is none in the latter. They are put together from operators that every runtime has in
+# float64 too, and their derivatives are right at 0.
 _ACTIVATIONS: dict[str, tuple[tuple[float | None, ...], Callable[..., Value]]] = {
     "relu": ((), relu),
     "tanh": ((), tanh),
     "sigmoid": ((), sigmoid),
-    "softsign": ((), softsign),
-    "softplus": ((), softplus),
-    "leakyrelu": ((0.01,), lambda x, alpha: leaky_relu(x, alpha=alpha)),
-    "elu": ((1.0,), lambda x, alpha: elu(x, alpha=alpha)),
-    "thresholdedrelu": ((None,), lambda x, alpha: where(greater(x, stored(alpha)), x, 0)),
-    "hardsigmoid": ((0.2, 0.5), lambda x, alpha, beta: hard_sigmoid(x, alpha=alpha, beta=beta)),
+    "softsign": ((), lambda x: x / (1 + abs(x))),
+    "softplus": ((), _softplus),
+    "leakyrelu": ((0.01,), _leaky_relu),
+    "elu": ((1.0,), _elu),
+    "thresholdedrelu": ((None,), _thresholded_relu),
+    "hardsigmoid": ((0.2, 0.5), _hard_sigmoid),
     "affine": ((None, None), lambda x, alpha, beta: x * stored(alpha) + stored(beta)),
     "scaledtanh": ((None, None), lambda x, alpha, beta: tanh(x * stored(beta)) * stored(alpha)),
 }
