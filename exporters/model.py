@@ -328,6 +328,9 @@ def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -
         elif kind is _KINDS.STRING:
             attribute.type = _ATTRIBUTE.STRING
             attribute.s = value.encode()
+        elif kind is _KINDS.STRINGS:
+            attribute.type = _ATTRIBUTE.STRINGS
+            attribute.strings.extend(text.encode() for text in value)
         elif kind is _KINDS.INTS:
             attribute.type = _ATTRIBUTE.INTS
             attribute.ints.extend(value)

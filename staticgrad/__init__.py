@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from staticgrad import control_flow as _control_flow  # noqa: F401 - for the derivatives that it gives to operators
 from staticgrad import eager, nn, ops, optim
 from staticgrad.declare import constant, input, parameter, state
 from staticgrad.differentiate import custom_vjp, grad, hessian, hvp, jacobian, jvp, stop_gradient, vjp

@@ -138,8 +138,12 @@ def numeric_vjp(run: Evaluator, feeds: Mapping[str, Array], name: str, cotangent
 # - completeness -
 
 
+TAKE_GRAPHS = {"If", "Loop", "Scan"}
+"""Operators that no row of arrays describes; `test_control_flow` has them."""
+
+
 def test_every_operator_has_a_row() -> None:
-    assert set(OPERATORS) == {row.operator for row in ROWS}
+    assert set(OPERATORS) - TAKE_GRAPHS == {row.operator for row in ROWS}
 
 
 def test_every_input_that_onnx_calls_differentiable_has_a_rule() -> None:
@@ -150,7 +154,7 @@ def test_every_input_that_onnx_calls_differentiable_has_a_rule() -> None:
         for position, x in enumerate(row.inputs):
             if isinstance(x, np.ndarray) and x.dtype == np.float64:
                 ruled.add((row.operator, schema.inputs[min(position, len(schema.inputs) - 1)].name))
-    for name in OPERATORS:
+    for name in set(OPERATORS) - TAKE_GRAPHS:
         for formal in onnx.defs.get_schema(name, 26).inputs:
             if formal.differentiation_category == differentiable:
                 assert ((name, formal.name) in ruled) != ((name, formal.name) in NOT_YET), (name, formal.name)
@@ -332,7 +336,7 @@ def test_dynamic_sizes_give_the_same_gradients(position: int, sizes: str) -> Non
 # - what is refused -
 
 
-@pytest.mark.parametrize("name", sorted(OPERATORS))
+@pytest.mark.parametrize("name", sorted(set(OPERATORS) - TAKE_GRAPHS))
 def test_element_types_that_onnx_refuses_are_refused_when_declaring(name: str) -> None:
     row = next(r for r in ROWS if r.operator == name)
     if not any(isinstance(x, np.ndarray) for x in row.inputs):

@@ -65,6 +65,11 @@ from staticgrad.ops.blocks import (
     depth_to_space,
     space_to_depth,
 )
+from staticgrad.ops.bodies import (
+    if_,
+    loop,
+    scan,
+)
 from staticgrad.ops.convolution import (
     conv,
     conv_transpose,
@@ -184,6 +189,11 @@ from staticgrad.ops.random import (
     random_normal_like,
     random_uniform,
     random_uniform_like,
+)
+from staticgrad.ops.recurrent import (
+    gru,
+    lstm,
+    rnn,
 )
 from staticgrad.ops.reduction import (
     arg_max,
@@ -317,12 +327,14 @@ __all__ = [
     "greater_or_equal",
     "grid_sample",
     "group_normalization",
+    "gru",
     "hamming_window",
     "hann_window",
     "hard_sigmoid",
     "hard_swish",
     "hardmax",
     "identity",
+    "if_",
     "instance_normalization",
     "isinf",
     "isnan",
@@ -337,9 +349,11 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "loop",
     "lp_normalization",
     "lp_pool",
     "lrn",
+    "lstm",
     "matmul",
     "matmul_integer",
     "max",
@@ -387,9 +401,11 @@ __all__ = [
     "resize",
     "reverse_sequence",
     "rms_normalization",
+    "rnn",
     "roi_align",
     "rotary_embedding",
     "round",
+    "scan",
     "scatter_elements",
     "scatter_nd",
     "selu",

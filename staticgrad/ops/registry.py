@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, StaticgradError, shown
-from staticgrad.graph import Array, Content, Node, Pullback, Value
+from staticgrad.graph import Array, Content, Graph, Node, Pullback, Value
 from staticgrad.methods import OPERATORS
 from staticgrad.origin import SourceLine, source_line
 from staticgrad.types import Dim, DType, TensorType, as_dtype, narrowed
@@ -199,7 +199,7 @@ class Operator(Generic[P, R]):
             name = value.name or (names[position] if position < len(names) and not self.variadic else None)
             texts.append(f"{name}: {value.type}" if name else str(value.type))
         texts += [
-            f"{k}={' '.join(str(v).split())}"
+            f"{k}={v.name if isinstance(v, Graph) else ' '.join(str(v).split())}"
             for k, v in attributes.items()
             if v is not None and not isinstance(v, np.ndarray)
         ]
