@@ -266,7 +266,8 @@ class Scope:
             self._dialect(node)
             return
         except (onnx.defs.SchemaError, StaticgradError):
-            pass
+            if self._widened(node):
+                return
         function = self._schema_function(node, schema, opset)
         if function is None:
             self.names.unsupported.append(
@@ -277,6 +278,35 @@ class Scope:
                 self.values[name] = self._untyped(name)
             return
         self._expand(function, node, ("", node.op_type, str(opset)))
+
+    def _widened(self, node: onnx.NodeProto) -> bool:
+        """Read a node that takes bfloat16 in its newest form only in float32, where that is possible."""
+        given = {name: self.lookup(name) for name in node.input}
+        narrow = [name for name, v in given.items() if v is not None and v.type.dtype is DType.bfloat16]
+        if not narrow:
+            return False
+        wide = onnx.NodeProto()
+        wide.CopyFrom(node)
+        try:
+            for position, name in enumerate(node.input):
+                if name in narrow:
+                    wide.input[position] = self.fresh("wide")
+                    self._cast(name, wide.input[position], DType.float32)
+            for position, name in enumerate(node.output):
+                wide.output[position] = self.fresh("wide") if name else ""
+            self._dialect(wide)
+            for inner, name in zip(wide.output, node.output, strict=True):
+                value = self.lookup(inner)
+                if value is not None and value.type.dtype is DType.float32:
+                    self._cast(inner, name, DType.bfloat16)
+                elif value is not None:
+                    self.values[name] = value
+        except (onnx.defs.SchemaError, StaticgradError):
+            return False
+        return True
+
+    def _cast(self, name: str, result: str, to: DType) -> None:
+        self._dialect(onnx.helper.make_node("Cast", [name], [result], to=to.onnx))
 
     def _untyped(self, name: str) -> Value:
         return Leaf("input", name, _UNTYPED).outputs[0]
