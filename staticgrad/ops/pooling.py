@@ -14,10 +14,11 @@ from staticgrad.errors import DTypeError
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import abs, pow, sign
-from staticgrad.ops.convolution import filled_up, spread, without_margin
+from staticgrad.ops.convolution import spread
 from staticgrad.ops.indexing import reduced_at, scatter_elements
 from staticgrad.ops.kinds import floating, reshape_like
 from staticgrad.ops.logic import equal, greater, greater_or_equal, less, logical_and, where
+from staticgrad.ops.margins import filled_up, without_margin
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, expand, reshape, shape, unsqueeze
