@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from staticgrad.methods import OPERATORS
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.registry import DIALECT, Operator, constant
 from staticgrad.origin import rewriting
+from staticgrad.pruning import pruned
+from staticgrad.types import TensorType
 
 Equation = Callable[[Node], Value | None]
 """Left side in, right side out: a value equal to the node's first output, or None where the equation does not apply."""
@@ -84,11 +87,17 @@ class Rebuild:
         self.interned: dict[Any, Node] = {}
         self.canonical: dict[Node, tuple[Value, ...]] = {}
         self.deterministic: dict[OperatorEntry, bool] = {}
-        self.inner: dict[Graph, Graph] = {}
+        self.inner: dict[Any, Graph] = {}
+        self.used: set[Value] = set()
+        self.lost_derivatives = False
 
-    def graph(self, graph: Graph) -> Graph:
-        """The rebuilt graph; inputs and the names of outputs stay."""
+    def graph(self, graph: Graph, known: Mapping[Value, Value] = MappingProxyType({})) -> Graph:
+        """The rebuilt graph; inputs and the names of outputs stay.
+
+        `known` says what captured inputs of a body are: literals, or others of its inputs.
+        """
         with collection_paused():
+            self._count_uses(graph)
             inputs = dict(graph.inputs)
             for position, (name, value) in enumerate(graph.inputs.items()):
                 placed = list(self.canonical.get(value.node, value.node.outputs))
@@ -96,21 +105,63 @@ class Rebuild:
                     # No equation may look at what is outside.
                     inputs[name] = placed[value.index] = Leaf("input", name, value.type).outputs[0]
                     inputs[name].content = value.content
+                if value in known:
+                    other = known[value]
+                    placed[value.index] = other if constant_of(other) is not None else self._lookup(other)
                 self.canonical[value.node] = tuple(placed)
             for node in graph.nodes:
                 self.canonical[node] = self._place(node)
             outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
             became = self._became(graph)
             rebuilt = Graph(graph.name, inputs, outputs, became=became, captures=graph.captures)
-            if any(node.pullback is not None for node in graph.nodes):
+            if self.lost_derivatives:
                 rebuilt = _sealed(rebuilt, {name for name, value in outputs.items() if value is graph.outputs[name]})
             return rebuilt
 
-    def _body(self, body: Graph) -> Graph:
-        """The rebuilt body of a loop or a branch."""
-        if body not in self.inner:
-            self.inner[body] = Rebuild(self.equations, self.trace).graph(body)
-        return self.inner[body]
+    def _count_uses(self, graph: Graph) -> None:
+        """Note which values the nodes and outputs of a graph need."""
+        self.used.update(graph.outputs.values())
+        self.used.update(v for node in graph.nodes for v in node.inputs if v is not None)
+
+    def _body(self, body: Graph, inputs: Sequence[Value | None]) -> Graph:
+        """The rebuilt body of a loop or a branch of a node with these inputs."""
+        formals = list(body.inputs.values())[len(body.inputs) - body.captures :]
+        known: dict[Value, Value] = {}
+        first: dict[Value, Value] = {}
+        for formal, value in zip(formals, inputs[len(inputs) - body.captures :], strict=True):
+            if value is not None:
+                known[formal] = value if constant_of(value) is not None else first.setdefault(value, formal)
+        known = {formal: value for formal, value in known.items() if value is not formal}
+        key = (body, *known.items())
+        if key not in self.inner:
+            self.inner[key] = Rebuild(self.equations, self.trace).graph(body, known)
+        return self.inner[key]
+
+    def _without_unused(self, node: Node, used: Sequence[Value]) -> tuple[Node, list[int]] | None:
+        """A branch or a loop without what nobody needs, and the positions of its outputs that it still has."""
+        cut = pruned(node, [y.index for y in used])
+        if cut is None:
+            return None
+        types = [node.outputs[o].type for o in cut.outputs]
+        return with_inputs(node, [node.inputs[i] for i in cut.inputs], None, cut.attributes, types), list(cut.outputs)
+
+    def _inlined(self, body: Graph, inputs: Sequence[Value | None]) -> tuple[Value, ...]:
+        """The results of a branch that is always taken, as part of this graph."""
+        self._count_uses(body)
+        before = dict.fromkeys(v.node for v in body.inputs.values())
+        outside = {node: self.canonical.get(node) for node in before}
+        for formal, value in zip(body.inputs.values(), inputs, strict=True):
+            placed = list(self.canonical.get(formal.node, formal.node.outputs))
+            if value is not None:
+                placed[formal.index] = value
+            self.canonical[formal.node] = tuple(placed)
+        for node in body.nodes:
+            self.canonical[node] = self._place(node)
+        results = tuple([self._lookup(value) for value in body.outputs.values()])
+        for node, placed_before in outside.items():
+            if placed_before is not None:
+                self.canonical[node] = placed_before
+        return results
 
     def _became(self, graph: Graph) -> dict[Node, Value]:
         """Where the forward nodes are now in whose derivatives nodes were made."""
@@ -140,9 +191,12 @@ class Rebuild:
             placed = canonical[value.node][value.index]
             changed = changed or placed is not value
             inputs.append(placed)
-        inner = {key: self._body(body) for key, body in bodies(node).items()}
-        if changed or inner or node.pullback is not None:
-            node = with_inputs(node, tuple(inputs), attributes={**node.attributes, **inner} if inner else None)
+        self.lost_derivatives = self.lost_derivatives or node.pullback is not None
+        branches = bodies(node)
+        if branches:
+            return self._with_bodies(node, inputs, branches)
+        if changed or node.pullback is not None:
+            node = with_inputs(node, inputs)
         folded = self._folded(node)
         if folded is not None:
             return self._interned(folded.node) or folded.node.outputs
@@ -153,6 +207,28 @@ class Rebuild:
         # Later nodes that are equal to a left side find the right side at once.
         self.canonical[node] = node.outputs if result is None else (self._absorb(result),)
         return self.canonical[node]
+
+    def _with_bodies(
+        self, node: Node, inputs: Sequence[Value | None], branches: Mapping[str, Graph]
+    ) -> tuple[Value, ...]:
+        """The canonical outputs for a branch or a loop."""
+        condition = constant_of(inputs[0]) if node.op.name == "If" else None
+        if condition is not None:
+            return self._inlined(branches["then_branch" if condition.all() else "else_branch"], inputs[1:])
+        outputs = node.outputs
+        used = [y for y in outputs if y in self.used]
+        if used and not isinstance(node.op, Foreign):
+            inner = {key: self._body(body, inputs) for key, body in branches.items()}
+            node = with_inputs(node, inputs, attributes={**node.attributes, **inner})
+            cut = self._without_unused(node, used)
+        else:
+            node, cut = with_inputs(node, inputs), None
+        kept = list(range(len(outputs)))
+        if cut is not None:
+            node, kept = cut
+        results = self._interned(node) or node.outputs
+        places = dict(zip(kept, results, strict=True))
+        return tuple([places.get(position, y) for position, y in enumerate(outputs)])
 
     def _rewritten(self, node: Node) -> Value | None:
         """The right side of the first equation that applies."""
@@ -203,15 +279,21 @@ class Rebuild:
                 return ("Constant", id(array))
             return ("Constant", array.dtype, array.shape, array.tobytes())
         entry = node.op
-        if entry not in self.deterministic:
-            self.deterministic[entry] = _is_deterministic(entry)
-        if not self.deterministic[entry]:
+        if bodies(node):
+            if isinstance(entry, Foreign) or draws_numbers(node):
+                return None
+        elif not self._is_deterministic(entry):
             return None
         attributes: tuple[Any, ...] = tuple(node.attributes.values())
         if name == "ConstantOfShape":
             attributes = tuple((a.dtype, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a for a in attributes)
         # Optional outputs that one of two nodes lacks are no outputs of both.
         return (name, len(node.outputs), *map(id, node.inputs), attributes)
+
+    def _is_deterministic(self, entry: OperatorEntry) -> bool:
+        if entry not in self.deterministic:
+            self.deterministic[entry] = _is_deterministic(entry)
+        return self.deterministic[entry]
 
     def _folded(self, node: Node) -> Value | None:
         """The literal that a node of literals, or a small integer tensor of known content, amounts to."""
@@ -294,23 +376,25 @@ def _refusing(inputs: tuple[Value | None, ...]) -> Pullback:
 
 def with_inputs(
     node: Node,
-    inputs: tuple[Value | None, ...],
+    inputs: Sequence[Value | None],
     pullback: Pullback | None = None,
     attributes: Mapping[str, Any] | None = None,
+    types: Sequence[TensorType] | None = None,
 ) -> Node:
     """The same operator on other inputs of the same types."""
     copy = Node(
         node.op,
-        inputs,
+        tuple(inputs),
         attributes or node.attributes,
-        [v.type for v in node.outputs],
+        [v.type for v in node.outputs] if types is None else types,
         source=node.source,
         origin=node.origin,
         pullback=pullback,
-        names=node.names,
+        names=node.names if types is None else None,
     )
-    for new, old in zip(copy.outputs, node.outputs, strict=True):
-        new.content = old.content
+    if types is None:
+        for new, old in zip(copy.outputs, node.outputs, strict=True):
+            new.content = old.content
     return copy
 
 

@@ -1,6 +1,27 @@
 """One row for every case of every operator, in one module a family."""
 
-from operator_rows import activation, attention, bits, blocks, convolution, einsum, elementary, indexing, loss, normalization, padding, product, quantization, random, recurrent, regions, resampling, sampling, selection, signal
+from operator_rows import (
+    activation,
+    attention,
+    bits,
+    blocks,
+    convolution,
+    einsum,
+    elementary,
+    indexing,
+    loss,
+    normalization,
+    padding,
+    product,
+    quantization,
+    random,
+    recurrent,
+    regions,
+    resampling,
+    sampling,
+    selection,
+    signal,
+)
 from operator_rows.row import Array, Fixed, Row
 
 ROWS: list[Row] = [
