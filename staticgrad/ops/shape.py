@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from staticgrad.errors import ShapeError
-from staticgrad.graph import Content, Value, constant_of
+from staticgrad.graph import Content, Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.kinds import (
     common_dtype,
     dims_of,
-    literal_axes,
+    known_axes,
     normal_axis,
     reshape_like,
     same,
@@ -142,10 +142,24 @@ def _squeezed(x, axes=None):
             "without axes a dynamic size of 1 would vanish; give the axes",
         )
         return TensorType(x.type.dtype, tuple(d for d in shape if d != 1))
-    positions = literal_axes(axes, len(shape))
+    positions = known_axes(axes, len(shape))
+    if positions is None:
+        count = _count_of(axes)
+        ones = tuple(i for i, d in enumerate(shape) if d == 1 or not isinstance(d, int))
+        require(count <= len(ones), f"{count} axes of {x.type} cannot be of size 1")
+        if count < len(ones):
+            return TensorType(x.type.dtype, tuple(unknown() for _ in range(len(shape) - count)))
+        positions = ones
     for p in positions:
         require(not isinstance(shape[p], int) or shape[p] == 1, f"axis {p} has size {shape[p]}, not 1")
     return TensorType(x.type.dtype, tuple(d for i, d in enumerate(shape) if i not in positions))
+
+
+def _count_of(axes):
+    """How many axes a list or a number names that is not known when declaring."""
+    count = axes.type.shape[0] if axes.type.shape else 1
+    require(isinstance(count, int), "the number of axes must be known when declaring")
+    return count
 
 
 @onnx_op(
@@ -163,9 +177,12 @@ def _(g, y, x, axes):
 
 
 def _unsqueezed(x, axes):
-    array = constant_of(axes)
-    rank = len(x.type.shape) + (0 if array is None else array.size)
-    positions = literal_axes(axes, rank)
+    rank = len(x.type.shape) + _count_of(axes)
+    positions = known_axes(axes, rank)
+    if positions is None:
+        if any(d != 1 for d in x.type.shape):
+            return TensorType(x.type.dtype, tuple(unknown() for _ in range(rank)))
+        positions = range(rank - len(x.type.shape))
     dims = iter(x.type.shape)
     return TensorType(x.type.dtype, tuple(1 if i in positions else next(dims) for i in range(rank)))
 

@@ -1,6 +1,6 @@
 """One row for every case of every operator, in one module a family."""
 
-from operator_rows import attention, convolution, elementary, indexing, normalization, padding, product
+from operator_rows import attention, convolution, elementary, indexing, normalization, padding, product, run_time
 from operator_rows.row import Array, Fixed, Row
 
 ROWS: list[Row] = [
@@ -11,6 +11,7 @@ ROWS: list[Row] = [
     *normalization.ROWS,
     *padding.ROWS,
     *product.ROWS,
+    *run_time.ROWS,
 ]
 
 NOT_YET: dict[tuple[str, str], str] = {}
