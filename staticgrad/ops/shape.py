@@ -182,7 +182,7 @@ def _unsqueezed(x, axes):
     if positions is None:
         if any(d != 1 for d in x.type.shape):
             return TensorType(x.type.dtype, tuple(unknown() for _ in range(rank)))
-        positions = range(rank - len(x.type.shape))
+        positions = tuple(range(rank - len(x.type.shape)))
     dims = iter(x.type.shape)
     return TensorType(x.type.dtype, tuple(1 if i in positions else next(dims) for i in range(rank)))
 
