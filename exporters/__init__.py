@@ -2,7 +2,7 @@
 
 from .bundle import init_model, metadata_of, step_model, write_bundle
 from .files import write_model
-from .model import to_model
+from .model import to_model, write_tensor
 from .page import write_page
 from .tensors import read_tensors, write_tensors
 from .training_info import to_training_info
@@ -17,5 +17,6 @@ __all__ = [
     "write_bundle",
     "write_model",
     "write_page",
+    "write_tensor",
     "write_tensors",
 ]

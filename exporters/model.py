@@ -20,6 +20,7 @@ from .opset import FLOOR, lowest_opset, stamp
 _ATTRIBUTE = onnx.AttributeProto
 _KINDS = onnx.defs.OpSchema.AttrType
 _OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
+_SPELT_OUT = {("STFT", "onesided")}  # ONNX's inference takes another default than its schema says
 _FILLED = {"ConstantOfShape"}  # their attribute is an array, and no key
 Attributes = dict[str, tuple[Any, Any, bool]]
 
@@ -153,6 +154,8 @@ class _Writer:
         types = [None if v is None else v.type.dtype for v in node.inputs[: len(inputs)]]
         if operator == "Pad":
             self._name_axes(node, inputs, types)
+        if operator == "BatchNormalization" and node.attributes["training_mode"]:
+            self._copy_statistics(proto, node, inputs)
         foreign = node.op if isinstance(node.op, Foreign) else None
         kind = operator if foreign is None else foreign.operator
         kept = [v in self.used or self._is_needed(node, position) for position, v in enumerate(node.outputs)]
@@ -226,6 +229,23 @@ class _Writer:
             inputs += [*[""] * missing, self._literal(np.arange(rank))]
             types += [*[None] * missing, DType.int64]
 
+    def _copy_statistics(self, proto: onnx.GraphProto, node: Node, inputs: list[str]) -> None:
+        """Have a BatchNormalization of training read copies of its running statistics.
+
+        onnxruntime writes the new ones over the old ones, also where those are fed or constant. A Dropout that drops
+        nothing is a copy that its optimiser neither takes out nor computes beforehand.
+        """
+        nothing = {}
+        for position in (3, 4):
+            value = node.inputs[position]
+            assert value is not None
+            dtype = value.type.dtype
+            if dtype not in nothing:
+                nothing[dtype] = self._literal(np.zeros((), dtype.numpy)), self._literal(np.array(True))
+            name = self._fresh(f"{inputs[position]}.copy")
+            proto.node.add(op_type="Dropout", name=name, input=[inputs[position], *nothing[dtype]], output=[name])
+            inputs[position] = name
+
     def _literal(self, array: Array, dtype: DType | None = None, names: tuple[str, ...] | None = None) -> str:
         """Write a literal, where bodies of loops and branches see it too."""
         name = self._fresh(names[0] if names else "literal")
@@ -294,7 +314,8 @@ def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -
         if value is None or isinstance(value, Graph):
             continue
         kind, default, required = schema[key]
-        if not required and default is not None and not isinstance(value, np.ndarray) and value == default:
+        defaulted = not required and default is not None and not isinstance(value, np.ndarray) and value == default
+        if defaulted and (node.op.name, key) not in _SPELT_OUT:
             continue
         given[key] = value
         attribute = written.attribute.add(name=key)
@@ -307,6 +328,9 @@ def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -
         elif kind is _KINDS.STRING:
             attribute.type = _ATTRIBUTE.STRING
             attribute.s = value.encode()
+        elif kind is _KINDS.STRINGS:
+            attribute.type = _ATTRIBUTE.STRINGS
+            attribute.strings.extend(text.encode() for text in value)
         elif kind is _KINDS.INTS:
             attribute.type = _ATTRIBUTE.INTS
             attribute.ints.extend(value)

@@ -17,7 +17,16 @@ FLOOR = 13
 _IR_FLOOR = 10
 
 # Newer schemas that changed what the same node means: nothing older says the same.
-_NEW_MEANING = {"AveragePool": 19, "GroupNormalization": 21, "BatchNormalization": 14}
+_NEW_MEANING = {
+    "AveragePool": 19,
+    "GroupNormalization": 21,
+    "BatchNormalization": 14,
+    # The default axis of 17 is another one.
+    "DFT": 20,
+    "GridSample": 20,
+    "Resize": 19,
+    "RoiAlign": 16,
+}
 # Attribute values that came later than their attribute.
 _NEW_VALUES: dict[tuple[str, str], dict[Any, int]] = {
     ("ScatterElements", "reduction"): {"max": 18, "min": 18},

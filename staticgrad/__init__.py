@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from staticgrad import control_flow as _control_flow  # noqa: F401 - for the derivatives that it gives to operators
 from staticgrad import eager, nn, ops, optim
 from staticgrad.declare import constant, input, parameter, state
 from staticgrad.differentiate import custom_vjp, grad, hessian, hvp, jacobian, jvp, stop_gradient, vjp
@@ -23,7 +24,7 @@ from staticgrad.errors import (
 )
 from staticgrad.explain import explain
 from staticgrad.graph import Graph, Value
-from staticgrad.models import Model, from_onnx, gradient_model
+from staticgrad.models import Model, ModelStep, from_onnx, gradient_model, train_step_model
 from staticgrad.nn import init
 from staticgrad.optimise import optimise
 from staticgrad.runtime import Function, SessionSettings, StepResult, Trainer, function, warn_of_two_packages
@@ -50,6 +51,7 @@ __all__ = [
     "Graph",
     "Model",
     "ModelError",
+    "ModelStep",
     "NotFiniteError",
     "RunError",
     "SessionSettings",
@@ -84,6 +86,7 @@ __all__ = [
     "state",
     "stop_gradient",
     "train_step",
+    "train_step_model",
     "vjp",
 ]
 __all__ += _functions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError, UnsupportedOperatorError, shown
-from staticgrad.graph import Leaf, Node, Value, collection_paused, topological
+from staticgrad.graph import Leaf, Node, Value, bodies, collection_paused, topological
 from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative, zeros_like
 from staticgrad.ops.registry import constant, literal, plain, shared_literal
 from staticgrad.origin import Derivation, deriving_from, source_line
@@ -25,7 +26,7 @@ def backward(cotangents: Cotangents, targets: Sequence[Value]) -> Cotangents:
     Returns the cotangent of every target that is reached through operators with a derivative.
     """
     active, reached = differentiated(cotangents, targets)
-    _refuse_unruled(active)
+    _refuse_unruled(active, reached, cotangents)
     derivation = Derivation(tuple(cotangents), {})
     _accumulate(active, reached, cotangents, lambda node: deriving_from(node, derivation))
     derivation.targets.update({id(cotangents[x]): x for x in targets if x in cotangents})
@@ -43,7 +44,7 @@ def _accumulate(
         arrived = [cotangents.get(y) for y in node.outputs]
         if any(g is not None for g in arrived):
             with inside(node):
-                for x, pulled in _pull(node, arrived):
+                for x, pulled in _pull(node, arrived, reached):
                     if x in reached:
                         g = sum_to(pulled, x)
                         cotangents[x] = cotangents[x] + g if x in cotangents else g
@@ -68,11 +69,15 @@ def differentiated(
 def differentiable_inputs(node: Node) -> Iterable[Value]:
     if node.pullback is not None:
         return node.pullback.inputs
-    return (x for x in node.inputs if x is not None) if node.op.differentiable else ()
+    entry = node.op
+    if not entry.differentiable:
+        return ()
+    inputs = node.inputs if entry.behind is None else (*node.inputs, *entry.behind(*node.inputs, **node.attributes))
+    return (x for x in inputs if x is not None)
 
 
-def _pull(node: Node, arrived: list[Value | None]) -> list[tuple[Value, Value]]:
-    """The cotangents of a node's inputs by its rule, paired with the inputs."""
+def _pull(node: Node, arrived: list[Value | None], reached: set[Value]) -> list[tuple[Value, Value]]:
+    """The cotangents of a node's inputs by its rule, paired with the inputs; for those in `reached` at least."""
     inputs: tuple[Value | None, ...] = node.inputs
     if node.pullback is not None:
         inputs = node.pullback.inputs
@@ -80,8 +85,11 @@ def _pull(node: Node, arrived: list[Value | None]) -> list[tuple[Value, Value]]:
     else:
         entry = node.op
         if entry.rule is None:
-            return _pull_through_body(node, arrived)
-        if len(node.outputs) == 1:
+            return _pull_through_body(node, arrived, reached)
+        if bodies(node):
+            wanted = tuple([x in reached for x in inputs])
+            result = entry.rule(tuple(arrived), node.outputs, *inputs, wanted=wanted, **node.attributes)
+        elif len(node.outputs) == 1:
             result = entry.rule(arrived[0], node.outputs[0], *inputs, **node.attributes)
         else:
             result = entry.rule(tuple(arrived), node.outputs, *inputs, **node.attributes)
@@ -91,25 +99,39 @@ def _pull(node: Node, arrived: list[Value | None]) -> list[tuple[Value, Value]]:
     ]
 
 
-def _pull_through_body(node: Node, arrived: Sequence[Value | None]) -> list[tuple[Value, Value]]:
+def _pull_through_body(node: Node, arrived: Sequence[Value | None], reached: set[Value]) -> list[tuple[Value, Value]]:
     """The cotangents of a node's inputs by the derivative of the operator's body."""
     assert node.op.body is not None
     result = node.op.body(*node.inputs, **node.attributes)
-    cotangents: Cotangents = {}
+    seeds: Cotangents = {}
     for y, g in zip(result if isinstance(result, tuple) else (result,), arrived, strict=False):
         if y is not None and g is not None:
-            cotangents[y] = cotangents[y] + g if y in cotangents else g
-    targets = [x for x in dict.fromkeys(node.inputs) if x is not None and x.type.dtype.is_float]
-    inner = [y for y in cotangents if y not in set(targets)]
-    active, reached = differentiated(inner, targets, targets)
-    _refuse_unruled(active)
-    _accumulate(active, reached, cotangents, lambda _: nullcontext())
+            seeds[y] = seeds[y] + g if y in seeds else g
+    ends = list(dict.fromkeys(differentiable_inputs(node)))
+    targets = [x for x in ends if x in reached and x.type.dtype.is_float]
+    cotangents = pull_within(seeds, targets, ends)
     return [(x, cotangents[x]) for x in targets if x in cotangents]
 
 
-def _refuse_unruled(nodes: Iterable[Node]) -> None:
+def pull_within(
+    seeds: Cotangents,
+    targets: Iterable[Value],
+    ends: Iterable[Value],
+    inside: Callable[[Node], AbstractContextManager[None]] = lambda _: nullcontext(),
+) -> Cotangents:
+    """The cotangents of `targets` from those of results, in a body that begins at `ends`, which contain the targets."""
+    ends = set(ends)
+    cotangents = dict(seeds)
+    outputs = [y for y in seeds if y not in ends]
+    active, reached = differentiated(outputs, targets, ends)
+    _refuse_unruled(active, reached, outputs)
+    _accumulate(active, reached, cotangents, inside)
+    return {x: cotangents[x] for x in targets if x in cotangents}
+
+
+def _refuse_unruled(nodes: Sequence[Node], reached: set[Value], outputs: Iterable[Value]) -> None:
     """Refuse what has no derivative here, all at once."""
-    refused = dict.fromkeys(refusals(nodes))
+    refused = dict.fromkeys(refusals(nodes, reached, outputs))
     if refused:
         raise UnsupportedOperatorError(
             f"no derivative of {'; '.join(refused)}; use sg.custom_vjp to give one, or sg.stop_gradient to block "
@@ -117,12 +139,21 @@ def _refuse_unruled(nodes: Iterable[Node]) -> None:
         )
 
 
-def refusals(nodes: Iterable[Node]) -> Iterator[str]:
-    """Why nodes have no derivative here: operator, line and reason of each that has none."""
+def refusals(nodes: Sequence[Node], reached: set[Value], outputs: Iterable[Value]) -> Iterator[str]:
+    """Why nodes, as `differentiated` gives them, have no derivative here: operator, line and reason of each."""
+    used = set(outputs)
+    used.update(itertools.chain.from_iterable(map(differentiable_inputs, nodes)))
     for node in nodes:
         entry = node.op
         if node.pullback is None:
-            reason = None if entry.refusal is None else entry.refusal(*node.inputs, **node.attributes)
+            if entry.refusal is None:
+                reason = None
+            elif bodies(node):
+                wanted = tuple([x in reached for x in node.inputs])
+                arrives = tuple([y in used for y in node.outputs])
+                reason = entry.refusal(*node.inputs, wanted=wanted, arrives=arrives, **node.attributes)
+            else:
+                reason = entry.refusal(*node.inputs, **node.attributes)
             if reason is None and entry.rule is None and entry.body is None:
                 reason = "no gradient rule"
             if reason is not None:

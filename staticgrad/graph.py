@@ -57,7 +57,7 @@ class OperatorEntry(Protocol):
     """What a graph and its differentiation need to know of an operator.
 
     A differentiable one has a `rule` or a `body`, see `staticgrad.ops.registry.Operator`; `refusal` says why an
-    application has no derivative all the same.
+    application has no derivative all the same, `behind` what the body's derivative reaches besides the inputs.
     """
 
     name: str
@@ -66,6 +66,7 @@ class OperatorEntry(Protocol):
     rule: Callable[..., Any] | None
     body: Callable[..., Any] | None
     refusal: Callable[..., str | None] | None
+    behind: Callable[..., tuple[Value, ...]] | None
 
 
 NO_ATTRIBUTES: Mapping[str, Any] = MappingProxyType({})
@@ -75,13 +76,16 @@ class Node:
     """One application of an operator; never changed after it is made.
 
     `inputs` holds None for an optional input that is left out. `origin` says in whose derivative this node was made;
-    None for one that was declared. `names` are what a model that it came from calls its outputs.
+    None for one that was declared. `names` are what a model that it came from calls its outputs. `order` counts nodes
+    as they are made.
 
     An attribute may be a `Graph`, the body of a loop or a branch. What such a body takes from outside is among the
     inputs of the node: the last ones, as many as the body's `captures`.
     """
 
-    __slots__ = ("attributes", "inputs", "names", "op", "origin", "outputs", "pullback", "source", "training")
+    __slots__ = ("attributes", "inputs", "names", "op", "order", "origin", "outputs", "pullback", "source", "training")
+
+    _orders: ClassVar[Iterator[int]] = itertools.count()
 
     def __init__(
         self,
@@ -106,6 +110,7 @@ class Node:
             origin, source = (None, source_line()) if inside is None else inside
         self.source = source
         self.origin = origin
+        self.order = next(Node._orders)
         self.outputs = tuple([Value(self, index, type) for index, type in enumerate(types)])
 
     @property
@@ -117,9 +122,7 @@ class Node:
 class Leaf(Node):
     """An input, a parameter or another state: a value that comes from outside the graph."""
 
-    __slots__ = ("initial", "kind", "name", "order", "requires_grad")
-
-    _orders: ClassVar[Iterator[int]] = itertools.count()
+    __slots__ = ("initial", "kind", "name", "requires_grad")
 
     def __init__(
         self,
@@ -134,7 +137,6 @@ class Leaf(Node):
         self.name = name
         self.initial = initial
         self.requires_grad = requires_grad
-        self.order = next(Leaf._orders)
 
 
 class _LeafEntry:
@@ -144,6 +146,7 @@ class _LeafEntry:
     rule: Callable[..., Any] | None = None
     body: Callable[..., Any] | None = None
     refusal: Callable[..., str | None] | None = None
+    behind: Callable[..., tuple[Value, ...]] | None = None
 
 
 LEAF = _LeafEntry()
@@ -289,7 +292,9 @@ class Graph:
         self.outputs = MappingProxyType(dict(outputs))
         self.became = became
         if nodes is None:
-            nodes = topological(self.outputs.values(), self.inputs.values())
+            # An input that is an output too may be computed, outside of a body that takes it from there.
+            given = set(self.inputs.values())
+            nodes = topological([v for v in self.outputs.values() if v not in given], given)
         leaves = {v.node for v in self.inputs.values()}
         self.nodes: tuple[Node, ...] = tuple([n for n in nodes if n not in leaves])
         for node in self.nodes:

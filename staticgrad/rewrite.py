@@ -22,6 +22,7 @@ from staticgrad.graph import (
     topological,
 )
 from staticgrad.methods import OPERATORS
+from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.registry import DIALECT, Operator, constant
 from staticgrad.origin import rewriting
 
@@ -41,6 +42,39 @@ def _is_deterministic(entry: OperatorEntry) -> bool:
     return bool(schema.node_determinism == schema.NodeDeterminism.Deterministic)
 
 
+def draws_numbers(node: Node) -> bool:
+    """Whether a node may give other results when it is run again; a branch or a loop does where one in it does."""
+    entry = node.op
+    inner = bodies(node)
+    if inner:
+        return any(draws_numbers(n) for body in inner.values() for n in body.nodes)
+    if isinstance(entry, Foreign):
+        return any(map(_is_random, _operators(entry)))
+    if entry.name == "Dropout":
+        training = constant_of((*node.inputs, None, None)[2])
+        return node.inputs[2:] != () and node.inputs[2] is not None and (training is None or bool(training))
+    return _is_random(("", entry.name))
+
+
+def _operators(entry: Foreign) -> list[tuple[str, str]]:
+    """Domain and name of the operators in an operator that no entry describes."""
+    found = [(entry.domain, entry.operator)] if not entry.functions else []
+    for function in entry.functions:
+        proto = onnx.FunctionProto.FromString(function)
+        found += [(n.domain, n.op_type) for n in proto.node]
+    return found
+
+
+def _is_random(operator: tuple[str, str]) -> bool:
+    domain, name = operator
+    if domain or not onnx.defs.has(name):
+        return "Random" in name or "Dropout" in name
+    if name in ("If", "Loop", "Scan"):
+        return False
+    schema: Any = onnx.defs.get_schema(name, DIALECT)
+    return bool(schema.node_determinism == schema.NodeDeterminism.NonDeterministic)
+
+
 class Rebuild:
     """One sweep over a graph: equal nodes become one, nodes of literals literals, what no output needs is gone."""
 
@@ -55,13 +89,19 @@ class Rebuild:
     def graph(self, graph: Graph) -> Graph:
         """The rebuilt graph; inputs and the names of outputs stay."""
         with collection_paused():
-            for value in graph.inputs.values():
-                self.canonical[value.node] = value.node.outputs
+            inputs = dict(graph.inputs)
+            for position, (name, value) in enumerate(graph.inputs.items()):
+                placed = list(self.canonical.get(value.node, value.node.outputs))
+                if position >= len(inputs) - graph.captures and not isinstance(value.node, Leaf):
+                    # No equation may look at what is outside.
+                    inputs[name] = placed[value.index] = Leaf("input", name, value.type).outputs[0]
+                    inputs[name].content = value.content
+                self.canonical[value.node] = tuple(placed)
             for node in graph.nodes:
                 self.canonical[node] = self._place(node)
             outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
             became = self._became(graph)
-            rebuilt = Graph(graph.name, graph.inputs, outputs, became=became, captures=graph.captures)
+            rebuilt = Graph(graph.name, inputs, outputs, became=became, captures=graph.captures)
             if any(node.pullback is not None for node in graph.nodes):
                 rebuilt = _sealed(rebuilt, {name for name, value in outputs.items() if value is graph.outputs[name]})
             return rebuilt

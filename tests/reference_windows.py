@@ -6,6 +6,7 @@ Its own compute ConvTranspose wrongly with groups, and pools wrongly with some p
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -85,10 +86,13 @@ class ConvTranspose(OpRun):  # type: ignore[misc]
             s * (i - 1) + d * (k - 1) + 1 + e
             for s, i, d, k, e in zip(strides, x.shape[2:], dilations, w.shape[2:], extra, strict=True)
         ]
-        if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-            totals = [f - i * s for f, i, s in zip(full, x.shape[2:], strides, strict=True)]
+        if auto_pad in ("SAME_UPPER", "SAME_LOWER") or output_shape is not None:
+            wanted = output_shape or [i * s for i, s in zip(x.shape[2:], strides, strict=True)]
+            totals = [max(f - d, 0) for f, d in zip(full, wanted, strict=True)]
             halves = [t // 2 if auto_pad == "SAME_UPPER" else t - t // 2 for t in totals]
             pads = [*halves, *(t - h for t, h in zip(totals, halves, strict=True))]
+            if output_shape is not None:
+                full = [max(f, d) for f, d in zip(full, output_shape, strict=True)]
         pads = pads or [0] * 2 * n
         y = np.zeros((x.shape[0], group, w.shape[1], *full), x.dtype)
         parts = x.reshape(x.shape[0], group, -1, *x.shape[2:])
@@ -144,6 +148,9 @@ class MaxPool(OpRun):  # type: ignore[misc]
         y, none = np.full((*x.shape[:2], *g.count), -np.inf, x.dtype), [0] * len(g.count)
         indices = np.zeros(y.shape, np.int64)
         numbers = np.arange(x.size).reshape(x.shape)
+        if storage_order:
+            order = (0, 1, *range(x.ndim - 1, 1, -1))
+            numbers = np.arange(x.size).reshape([x.shape[i] for i in order]).transpose(order)
         for o, _, at in g.places():
             if inside(at, x.shape[2:], none, none):
                 larger = x[(..., *at)] > y[(..., *o)]
@@ -169,4 +176,58 @@ class Pad(OpRun):  # type: ignore[misc]
         return (np.pad(kept, grown, constant_values=0 if value is None else value.reshape(())),)
 
 
-OPERATORS = [Conv, ConvTranspose, AveragePool, LpPool, MaxPool, Pad]
+class DeformConv(OpRun):  # type: ignore[misc]
+    """onnx.reference has two dimensions only."""
+
+    op_domain = ""
+
+    def _run(  # type: ignore[no-untyped-def]
+        self, x, w, offset, b=None, mask=None, dilations=None, group=1, kernel_shape=None, offset_group=1, pads=None,
+        strides=None,
+    ):  # fmt: skip
+        g = Geometry(x.shape[2:], w.shape[2:], strides, dilations, None, pads)
+        images, channels, n = x.shape[0], x.shape[1], len(g.count)
+        moved = offset.reshape(images, offset_group, *g.kernel, n, *g.count)
+        factors = np.ones_like(moved[(slice(None), slice(None), *[slice(None)] * n, 0)]) if mask is None else mask
+        factors = factors.reshape(images, offset_group, *g.kernel, *g.count)
+        y = np.zeros((images, w.shape[0], *g.count), x.dtype)
+        for o, k, at in g.places():
+            for i, c in itertools.product(range(images), range(channels)):
+                part = c // (channels // offset_group)
+                place = [p + float(moved[(i, part, *k, a, *o)]) for a, p in enumerate(at)]
+                value = 0.0
+                for corner in itertools.product((0, 1), repeat=n):
+                    pixel = [math.floor(p) + s for p, s in zip(place, corner, strict=True)]
+                    if inside(pixel, x.shape[2:], [0] * n, [0] * n):
+                        weight = math.prod(1 - abs(p - q) for p, q in zip(place, pixel, strict=True))
+                        value += weight * x[(i, c, *pixel)]
+                which = c // (channels // group)
+                rows = slice(which * (w.shape[0] // group), (which + 1) * (w.shape[0] // group))
+                kernel = w[(rows, c % (channels // group), *k)]
+                y[(i, rows, *o)] += kernel * value * factors[(i, part, *k, *o)]
+        return (y if b is None else y + b.reshape(-1, *[1] * n),)
+
+
+class GlobalMaxPool(OpRun):  # type: ignore[misc]
+    """onnx.reference has it right for images only."""
+
+    op_domain = ""
+
+    def _run(self, x):  # type: ignore[no-untyped-def]
+        return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
+
+
+class LRN(OpRun):  # type: ignore[misc]
+    """onnx.reference takes the number of images for that of the channels."""
+
+    op_domain = ""
+
+    def _run(self, x, alpha=0.0001, beta=0.75, bias=1.0, size=None):  # type: ignore[no-untyped-def]
+        y = np.empty_like(x)
+        for c in range(x.shape[1]):
+            low, high = max(0, c - (size - 1) // 2), min(x.shape[1] - 1, c + size // 2)
+            y[:, c] = x[:, c] / (bias + alpha / size * (x[:, low : high + 1] ** 2).sum(1)) ** beta
+        return (y,)
+
+
+OPERATORS = [Conv, ConvTranspose, AveragePool, LpPool, MaxPool, Pad, DeformConv, GlobalMaxPool, LRN]

@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "ops": GROUND,
     "rewrite": GROUND | {"ops"},
     "differentiate": GROUND | {"ops"},
+    "control_flow": GROUND | {"ops", "differentiate", "rewrite"},
     "explain": GROUND | {"ops", "differentiate"},
     "declare": GROUND | {"ops"},
     "exporters": GROUND | {"ops"},

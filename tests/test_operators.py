@@ -38,11 +38,16 @@ def leaves_of(row: Row, sizes: str = "fixed", dtype: str | None = None) -> tuple
 def declared(row: Row, x: Array, sizes: str) -> tuple[int | str | None, ...]:
     """The dimensions as numbers, as names (equal for equal sizes; 1 stays) or unknown."""
     steering = x.dtype != np.float64 and row.operator not in (
+        "DequantizeLinear",
         "Gather",
         "GatherElements",
-        "ScatterElements",
-        "Where",
+        "NegativeLogLikelihoodLoss",
         "OneHot",
+        "ReverseSequence",
+        "ScatterElements",
+        "SoftmaxCrossEntropyLoss",
+        "TensorScatter",
+        "Where",
     )
     if sizes == "fixed" or steering or (row.operator == "OneHot" and sizes == "named" and x.shape == (2,)):
         return x.shape
@@ -74,6 +79,8 @@ def weights(shape: Sequence[int], seed: int) -> Array:
 
 def is_differentiable(row: Row) -> bool:
     if row.operator == "Cast" and row.attributes["to"] != "float64":
+        return False
+    if row.operator == "CastLike" and not (isinstance(row.inputs[1], np.ndarray) and row.inputs[1].dtype == np.float64):
         return False
     return bool(OPERATORS[row.operator].differentiable) and any(
         isinstance(x, np.ndarray) and x.dtype == np.float64 for x in row.inputs
@@ -131,8 +138,12 @@ def numeric_vjp(run: Evaluator, feeds: Mapping[str, Array], name: str, cotangent
 # - completeness -
 
 
+TAKE_GRAPHS = {"If", "Loop", "Scan"}
+"""Operators that no row of arrays describes; `test_control_flow` has them."""
+
+
 def test_every_operator_has_a_row() -> None:
-    assert set(OPERATORS) == {row.operator for row in ROWS}
+    assert set(OPERATORS) - TAKE_GRAPHS == {row.operator for row in ROWS}
 
 
 def test_every_input_that_onnx_calls_differentiable_has_a_rule() -> None:
@@ -143,7 +154,7 @@ def test_every_input_that_onnx_calls_differentiable_has_a_rule() -> None:
         for position, x in enumerate(row.inputs):
             if isinstance(x, np.ndarray) and x.dtype == np.float64:
                 ruled.add((row.operator, schema.inputs[min(position, len(schema.inputs) - 1)].name))
-    for name in OPERATORS:
+    for name in set(OPERATORS) - TAKE_GRAPHS:
         for formal in onnx.defs.get_schema(name, 26).inputs:
             if formal.differentiation_category == differentiable:
                 assert ((name, formal.name) in ruled) != ((name, formal.name) in NOT_YET), (name, formal.name)
@@ -187,7 +198,7 @@ def test_type_is_that_of_the_run_and_as_precise_as_onnx_infers(row: Row, sizes: 
         if sizes == "fixed":
             steered = any(isinstance(x, np.ndarray) and x.dtype != np.float64 for x in row.inputs)
             exact = [n for d, n in zip(value.type.shape, y.shape, strict=True) if isinstance(d, int)]
-            assert steered or row.operator in ("Range", "NonZero") or len(exact) == y.ndim, value.type
+            assert steered or row.operator in ("Range", "NonZero", "Unique") or len(exact) == y.ndim, value.type
         for position, (dim, size) in enumerate(zip(value.type.shape, y.shape, strict=True)):
             if isinstance(dim, int):
                 assert dim == size
@@ -325,7 +336,7 @@ def test_dynamic_sizes_give_the_same_gradients(position: int, sizes: str) -> Non
 # - what is refused -
 
 
-@pytest.mark.parametrize("name", sorted(OPERATORS))
+@pytest.mark.parametrize("name", sorted(set(OPERATORS) - TAKE_GRAPHS))
 def test_element_types_that_onnx_refuses_are_refused_when_declaring(name: str) -> None:
     row = next(r for r in ROWS if r.operator == name)
     if not any(isinstance(x, np.ndarray) for x in row.inputs):

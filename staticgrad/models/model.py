@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
+from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 
+from staticgrad.declare import leaves_behind
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
-from staticgrad.graph import Leaf, Value
+from staticgrad.graph import Array, Graph, Leaf, Value
 from staticgrad.onnx_reader import Reading, Source, load, read
 from staticgrad.ops.registry import constant, literal
 from staticgrad.origin import source_line
+from staticgrad.rewrite import substituted
 from staticgrad.types import OpaqueType, dims_agree
+
+if TYPE_CHECKING:
+    import exporters  # where type checkers find it in the repository
+else:
+    from staticgrad import exporters
 
 ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto
 
@@ -27,16 +37,85 @@ class Model:
     """
 
     def __init__(self, source: Source, reading: Reading) -> None:
-        self._source = source
         self.name = source.name
         self.inputs: Mapping[str, Value] = MappingProxyType(dict(reading.inputs))
         self.outputs: Mapping[str, Value] = MappingProxyType(dict(reading.outputs))
         self.parameters: Mapping[str, Value] = MappingProxyType(dict(reading.parameters))
+        self.values: Mapping[str, Value] = MappingProxyType(dict(reading.values))
+        """Every value under the name that it has in the file."""
+        self._source = source
+        self._is_whole = True
+
+    @property
+    def graph(self) -> Graph:
+        """The graph from inputs and parameters to outputs."""
+        return Graph("model", {**self.inputs, **self.parameters}, self.outputs)
 
     def __call__(self, *values: Any, **named: Any) -> Any:
         given = self._given(values, named)
-        outputs = tuple(read(self._source, given, self.parameters).outputs.values())
+        if self._is_whole:
+            outputs = tuple(read(self._source, given, self.parameters).outputs.values())
+        else:
+            replaced = {self.inputs[name]: value for name, value in given.items()}
+            outputs = tuple(substituted(value, replaced) for value in self.outputs.values())
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def replace_output(self, name: str, function: Callable[[Value], Value], at: str | None = None) -> Model:
+        """The model with another output `name`: `function` of the value called `at` in the file.
+
+        `at` is any value of the model, such as the features before its last layer (default: the output itself).
+        Parameters that `function` declares are the model's too; those that no output needs any more are gone.
+        """
+        if name not in self.outputs:
+            raise DeclarationError(
+                f"{self.name} has no output {shown(name)}; it has {', '.join(self.outputs)} ({source_line()})"
+            )
+        start = self.outputs[name] if at is None else self.values.get(at)
+        if start is None:
+            close = get_close_matches(str(at), self.values, 3)
+            hint = f"; is {' or '.join(close)} meant?" if close else ""
+            raise DeclarationError(f"{self.name} has no value {shown(at)}{hint} ({source_line()})")
+        head = function(start)
+        if not isinstance(head, Value):
+            raise DeclarationError(f"the new output {name!r} is {shown(head)}, not a Value ({source_line()})")
+        made = copy(self)
+        made._is_whole = False
+        made.outputs = MappingProxyType({**self.outputs, name: head})
+        reached = leaves_behind(made.outputs.values())
+        fresh = [leaf for leaf in reached if leaf.kind == "input" and self.inputs.get(leaf.name) is not leaf.outputs[0]]
+        if fresh:
+            raise DeclarationError(
+                f"the new output {name!r} needs an input {fresh[0].name!r} of its own ({source_line()})"
+            )
+        made.parameters = MappingProxyType({leaf.name: leaf.outputs[0] for leaf in reached if leaf.kind != "input"})
+        return made
+
+    def with_parameters(self, arrays: Mapping[str, Array]) -> onnx.ModelProto:
+        """The model with other weights, each of the type of the old one: same inputs, outputs, names and metadata.
+
+        The file as it came but for its weights; where an output was replaced, a new one under the same names.
+        """
+        if not self._is_whole:
+            weights = {}
+            for name, value in self.parameters.items():
+                assert isinstance(value.node, Leaf) and value.node.initial is not None
+                weights[name] = arrays.get(name, value.node.initial)
+            metadata = {p.key: p.value for p in self._source.proto.metadata_props}
+            return exporters.to_model(self.graph, metadata, weights)
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self._source.proto)
+        for tensor in proto.graph.initializer:
+            held = self._source.array(tensor)
+            array = np.asarray(arrays.get(tensor.name, held))
+            if tensor.name in arrays or tensor.data_location == onnx.TensorProto.EXTERNAL:
+                name = tensor.name
+                tensor.Clear()
+                exporters.write_tensor(tensor, name, array)
+        return proto
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as one .onnx file."""
+        exporters.write_model(self.with_parameters({}), path)
 
     def __repr__(self) -> str:
         inputs, outputs = (

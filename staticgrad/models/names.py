@@ -50,13 +50,15 @@ def uses(graph: Graph) -> dict[Value, list[Use]]:
 def _collect(graph: Graph, stands_for: Mapping[Value, Value], found: dict[Value, list[Use]]) -> None:
     for node in graph.nodes:
         for position, value in enumerate(node.inputs):
-            if value in stands_for:
+            if value is not None and value in stands_for:
                 kind = node.op.operator if isinstance(node.op, Foreign) else node.op.name
                 found[stands_for[value]].append(Use(node.source.label, kind, _argument(node, position)))
         for body in bodies(node).values():
             captured = list(body.inputs.values())[len(body.inputs) - body.captures :]
             outer = node.inputs[len(node.inputs) - body.captures :]
-            inner = {i: stands_for[o] for i, o in zip(captured, outer, strict=True) if o in stands_for}
+            inner = {
+                i: stands_for[o] for i, o in zip(captured, outer, strict=True) if o is not None and o in stands_for
+            }
             _collect(body, inner, found)
 
 

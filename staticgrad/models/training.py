@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,15 @@ from staticgrad.graph import Array, Leaf, Value, topological
 from staticgrad.models.losses import check_name, named_loss
 from staticgrad.models.model import Model, ModelLike, from_onnx
 from staticgrad.models.names import Patterns, known_as, matching, uses
-from staticgrad.models.training_mode import in_training_mode
+from staticgrad.models.training_mode import Statistic, in_training_mode, with_own_statistics
 from staticgrad.origin import source_line
 from staticgrad.train.step import TrainStep, train_step
 from staticgrad.train.transformations import GradientTransformation
 
 if TYPE_CHECKING:
-    pass  # where type checkers find it in the repository
+    import exporters  # where type checkers find it in the repository
 else:
-    pass
+    from staticgrad import exporters
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +29,27 @@ class ModelStep(TrainStep):
     """The training step of a model; made by `train_step_model`."""
 
     model_trained: Model
+    statistics: tuple[Statistic, ...]
 
     def inference_model(self, state: Mapping[str, Array]) -> onnx.ModelProto:
         """The model as it came, with other weights: same inputs, outputs, names, metadata and opset."""
-        return self.model_trained.with_parameters(state)
+        proto = self.model_trained.with_parameters(state)
+        _write_statistics(proto.graph, self.statistics, state)
+        return proto
+
+
+def _write_statistics(graph: onnx.GraphProto, statistics: Iterable[Statistic], state: Mapping[str, Array]) -> None:
+    """Have layers read statistics of their own, which the file shared with something else."""
+    for layer, position, name in statistics:
+        if name not in state:
+            continue
+        for node in graph.node:
+            if node.op_type == "BatchNormalization" and layer in (node.name, node.output[0]):
+                node.input[position] = name
+        giving = next((i for i, node in enumerate(graph.node) if name in node.output), None)
+        if giving is not None:
+            del graph.node[giving]
+        exporters.write_tensor(graph.initializer.add(), name, state[name])
 
 
 def train_step_model(
@@ -60,10 +77,9 @@ def train_step_model(
     evaluation, predictions and the exported inference model have these layers in inference again.
     """
     imported = model if isinstance(model, Model) else from_onnx(model)
-    outputs = dict(imported.outputs)
+    outputs, statistics = with_own_statistics(imported.outputs, imported.parameters)
     if training:
-        new, _ = in_training_mode(outputs.values())
-        outputs = {name: new.get(value, value) for name, value in outputs.items()}
+        outputs = in_training_mode(outputs)
     scalar = _loss(imported, outputs, loss, output, target)
     measured = {}
     for name, function in (metrics or {}).items():
@@ -75,7 +91,11 @@ def train_step_model(
     chosen = _parameters(imported, scalar, params, freeze)
     predictions = {f"{name}.prediction" if name in _reserved(imported) else name: y for name, y in outputs.items()}
     step = train_step(scalar, optimizer, chosen, metrics=measured, predictions=predictions)
-    return ModelStep(**{f.name: getattr(step, f.name) for f in fields(TrainStep)}, model_trained=imported)
+    return ModelStep(
+        **{f.name: getattr(step, f.name) for f in fields(TrainStep)},
+        model_trained=imported,
+        statistics=tuple(statistics),
+    )
 
 
 def _reserved(model: Model) -> set[str]:

@@ -14,7 +14,7 @@ from staticgrad.ops.registry import Operator
 from staticgrad.types import dtype_from_onnx
 
 _PROTO = onnx.AttributeProto
-_DTYPES = {"to", "dtype", "output_dtype"}
+_DTYPES = {"to", "dtype", "output_dtype", "precision"}
 
 
 def attributes_of(
@@ -40,7 +40,7 @@ def _value(given: onnx.AttributeProto, default: Any, folder: Path | None) -> Any
     kind = given.type
     if kind == _PROTO.INT:
         if given.name in _DTYPES and not isinstance(default, int):
-            return dtype_from_onnx(given.i)
+            return dtype_from_onnx(given.i) if given.i else None
         return bool(given.i) if isinstance(default, bool) else given.i
     if kind == _PROTO.FLOAT:
         return given.f

@@ -10,6 +10,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from staticgrad.errors import ModelError, UnsupportedOperatorError, shown
+from staticgrad.graph import Array
+from staticgrad.onnx_reader.tensors import array_of
 from staticgrad.origin import source_line
 
 OLDEST_IR = 3
@@ -23,6 +25,10 @@ class Source(NamedTuple):
     proto: onnx.ModelProto
     name: str
     folder: Path | None
+
+    def array(self, tensor: onnx.TensorProto) -> Array:
+        """The numbers of one of its tensors."""
+        return array_of(tensor, self.folder)[0]
 
 
 def load(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Source:

@@ -76,6 +76,7 @@ class _Model:
         # Before IR version 4 every initializer had to be an input too.
         overridable = set(formal) if self.proto.ir_version >= 4 else set()
         running = {name for n in graph.node if n.op_type == "BatchNormalization" for name in n.input[3:5]}
+        running -= {x for n in graph.node for x in (n.input[:3] if n.op_type == "BatchNormalization" else n.input)}
         inputs: dict[str, Value] = {}
         parameters: dict[str, Value] = {}
         initial: dict[str, Array] = {}

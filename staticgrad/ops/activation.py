@@ -6,11 +6,12 @@ import math
 
 from staticgrad.graph import Value
 from staticgrad.ops.arithmetic import abs
-from staticgrad.ops.kinds import floating, normal_axis, numeric, stored
-from staticgrad.ops.logic import greater, greater_or_equal, less, logical_and, where
+from staticgrad.ops.kinds import common_dtype, floating, normal_axis, numeric, stored
+from staticgrad.ops.logic import greater, greater_or_equal, less, logical_and, logical_or, where
 from staticgrad.ops.math import erf, exp, tanh
 from staticgrad.ops.reduction import reduce_sum
-from staticgrad.ops.registry import Input, onnx_op
+from staticgrad.ops.registry import Input, onnx_op, require
+from staticgrad.types import dims_agree
 
 
 @onnx_op("Relu", type=numeric)
@@ -31,6 +32,48 @@ def leaky_relu(x: Input, *, alpha: float = 0.01) -> Value:
 @leaky_relu.vjp
 def _(g, y, x, *, alpha):
     return where(greater(x, 0), g, g * stored(alpha))
+
+
+def _sloped(x, slope):
+    common_dtype(x, slope)
+    own, shape = slope.type.shape, x.type.shape
+    require(
+        len(own) <= len(shape)
+        and all(b == 1 or dims_agree(a, b) for a, b in zip(shape[len(shape) - len(own) :], own, strict=True)),
+        f"the slope {slope.type} must broadcast to x, which is {x.type}",
+    )
+    return numeric(x)
+
+
+@onnx_op("PRelu", type=_sloped, weak=True)
+def prelu(x: Input, slope: Input) -> Value:
+    """`x` where positive, else `slope * x` (He et al. 2015); `slope` broadcasts to `x`, whose derivative at 0 is it."""
+
+
+@prelu.vjp
+def _(g, y, x, slope):
+    positive = greater(x, 0)
+    return where(positive, g, g * slope), where(positive, 0, g * x)
+
+
+@onnx_op("ThresholdedRelu", type=floating)
+def thresholded_relu(x: Input, *, alpha: float = 1.0) -> Value:
+    """`x` where it is greater than alpha, else 0; the derivative at alpha is 0."""
+
+
+@thresholded_relu.vjp
+def _(g, y, x, *, alpha):
+    return where(greater(x, stored(alpha)), g, 0)
+
+
+@onnx_op("Shrink", type=numeric)
+def shrink(x: Input, *, bias: float = 0.0, lambd: float = 0.5) -> Value:
+    """`x + bias` below -lambd, `x - bias` above lambd, 0 between; the derivative at the bounds is 0."""
+
+
+@shrink.vjp
+def _(g, y, x, *, bias, lambd):
+    return where(logical_or(less(x, -stored(lambd)), greater(x, stored(lambd))), g, 0)
 
 
 @onnx_op("Elu", type=floating)
@@ -142,6 +185,18 @@ def _(g, y, x):
     return g * (t + x * (1 - t * t) * sigmoid(x))
 
 
+@onnx_op("Swish", type=floating)
+def swish(x: Input, *, alpha: float = 1.0) -> Value:
+    """`x * sigmoid(alpha * x)` (Ramachandran, Zoph and Le 2017)."""
+
+
+@swish.vjp
+def _(g, y, x, *, alpha):
+    scaled = x * stored(alpha)
+    s = sigmoid(scaled)
+    return g * (s + scaled * (s * (1 - s)))
+
+
 @onnx_op("Softmax", type=lambda x, *, axis: (normal_axis(axis, len(x.type.shape)), floating(x))[1])
 def softmax(x: Input, *, axis: int = -1) -> Value:
     """Exponentials of `x`, normalised to sum to one along `axis`."""
@@ -161,6 +216,13 @@ def log_softmax(x: Input, *, axis: int = -1) -> Value:
 @log_softmax.vjp
 def _(g, y, x, *, axis):
     return g - exp(y) * reduce_sum(g, [axis], keepdims=True)
+
+
+@onnx_op(
+    "Hardmax", type=lambda x, *, axis: (normal_axis(axis, len(x.type.shape)), floating(x))[1], differentiable=False
+)
+def hardmax(x: Input, *, axis: int = -1) -> Value:
+    """1 at the first maximum along `axis`, 0 elsewhere."""
 
 
 def _negative(x):

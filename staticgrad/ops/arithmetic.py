@@ -218,6 +218,32 @@ def _shared_by_ties(g, y, xs, loses):
     return tuple(g * (hit / count) for hit in hits)
 
 
+def _floating_broadcast(*xs):
+    for x in xs:
+        floating(x)
+    return broadcast(*xs)
+
+
+@onnx_op("Sum", type=_floating_broadcast, promotes=True)
+def sum(*xs: Input) -> Value:
+    """The elementwise sum of all `xs`, which broadcast."""
+
+
+@sum.vjp
+def _(g, y, *xs):
+    return tuple(g for _ in xs)
+
+
+@onnx_op("Mean", type=_floating_broadcast, promotes=True)
+def mean(*xs: Input) -> Value:
+    """The elementwise mean of all `xs`, which broadcast."""
+
+
+@mean.vjp
+def _(g, y, *xs):
+    return tuple(g / len(xs) for _ in xs)
+
+
 def _clipped(x, low=None, high=None):
     common_dtype(x, low, high)
     for bound in (low, high):
@@ -269,21 +295,35 @@ def round(x: Input) -> Value:
     """The nearest whole number, halves to even."""
 
 
-def _cast_type(x, *, to):
+def _cast_type(x, *, to, **_):
     return TensorType(to, x.type.shape)
 
 
-def _cast_content(x, *, to):
+def _cast_content(x, **_):
     return x.content if x.type.dtype.is_integer else None
 
 
 @onnx_op("Cast", type=_cast_type, content=_cast_content)
-def cast(x: Input, *, to: DType) -> Value:
-    """`x` with another element type."""
+def cast(x: Input, *, to: DType, round_mode: str = "up", saturate: bool = True) -> Value:
+    """`x` with another element type; `round_mode` and `saturate` are for types of 8 bits, which are not here."""
 
 
 @cast.vjp
-def _(g, y, x, *, to):
+def _(g, y, x, *, to, **_):
     if not (to.is_float and x.type.dtype.is_float):
         return None
     return cast(g, to=x.type.dtype)
+
+
+def _cast_like_type(x, like, *, round_mode, saturate):
+    return TensorType(like.type.dtype, x.type.shape)
+
+
+@onnx_op("CastLike", type=_cast_like_type)
+def cast_like(x: Input, like: Input, *, round_mode: str = "up", saturate: bool = True) -> Value:
+    """`x` with the element type of `like`."""
+
+
+@cast_like.vjp
+def _(g, y, x, like, **_):
+    return (cast(g, to=x.type.dtype) if y.type.dtype.is_float and x.type.dtype.is_float else None), None

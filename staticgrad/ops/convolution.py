@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 
 import numpy as np
 
 from staticgrad.errors import UnsupportedOperatorError
 from staticgrad.graph import Value
-from staticgrad.ops.arithmetic import div
+from staticgrad.ops.arithmetic import div, max
 from staticgrad.ops.kinds import common_dtype, floating, subtract_dims, zeros_like
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, reshape, shape, transpose
 from staticgrad.ops.slicing import pad
-from staticgrad.ops.windows import Windows, pooled, spatial, windows_of, with_same_padding
+from staticgrad.ops.windows import (
+    Windows,
+    bare,
+    in_numbers,
+    numbers,
+    pooled,
+    spatial,
+    why_vague,
+    windows_of,
+    with_same_padding,
+)
 from staticgrad.types import Dim, TensorType, add_dims, dims_agree, divide_dims, multiply_dims, unknown
 
 
@@ -22,7 +33,7 @@ def _agrees(left: Dim, right: Dim | None, message: str) -> None:
     require(right is None or dims_agree(left, right), message)
 
 
-def _checked(x, w, b, group, kernel_shape, channels, features):
+def checked_weight(x, w, b, group, kernel_shape, channels, features):
     """The checks that both directions share; `channels` and `features` are those of the result and of x."""
     floating(x, w, *([] if b is None else [b]))
     common_dtype(x, w, b)
@@ -44,15 +55,23 @@ def _checked(x, w, b, group, kernel_shape, channels, features):
     return kernel
 
 
-def _conv_windows(x, w, auto_pad, dilations, pads, strides):
-    return pooled(spatial(x), spatial(w), auto_pad, dilations, pads, strides)
+def kernel_of(w: Value, kernel_shape: Sequence[int] | None) -> tuple[Dim, ...]:
+    """The sizes of the kernel, which the attribute tells where the weight does not."""
+    sizes = spatial(w)
+    if kernel_shape is None or len(kernel_shape) != len(sizes):
+        return sizes
+    return tuple(d if isinstance(d, int) else n for d, n in zip(sizes, kernel_shape, strict=True))
+
+
+def _conv_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides):
+    return pooled(spatial(x), kernel_of(w, kernel_shape), auto_pad, dilations, pads, strides)
 
 
 def _convolved(x, w, b=None, *, auto_pad, dilations, group, kernel_shape, pads, strides):
     rank = len(w.type.shape)
     features = multiply_dims(w.type.shape[1], group) if rank > 1 and isinstance(group, int) else None
-    _checked(x, w, b, group, kernel_shape, w.type.shape[0] if rank else None, features)
-    _, counts = _conv_windows(x, w, auto_pad, dilations, pads, strides)
+    checked_weight(x, w, b, group, kernel_shape, w.type.shape[0] if rank else None, features)
+    _, counts = _conv_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides)
     return TensorType(x.type.dtype, (x.type.shape[0], w.type.shape[0], *counts))
 
 
@@ -76,12 +95,73 @@ def conv(
     """
 
 
+@conv.respells
+def _(x, w, b=None, **attributes):
+    if len(w.type.shape) != len(x.type.shape):
+        return attributes
+    given = {k: attributes[k] for k in ("kernel_shape", "auto_pad", "dilations", "pads", "strides")}
+    return in_numbers(attributes, _conv_windows(x, w, **given)[0])
+
+
+@conv.refuses
+def _(x, w, b, *, auto_pad, kernel_shape, dilations, pads, strides, **_):
+    windows, counts = _conv_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides)
+    return why_vague(auto_pad, windows, spatial(x), counts)
+
+
 @conv.vjp
 def _(g, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, pads, strides):
-    windows, _ = _conv_windows(x, w, auto_pad, dilations, pads, strides)
-    windows.padding("Conv")
+    windows, _ = _conv_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides)
     to_bias = None if b is None else _sum_of_channels(g)
-    return spread(g, w, x, windows, group), _weight_cotangent(x, g, w, windows, group), to_bias
+    wide, windows, amounts = filled_up(x, g, w, windows, auto_pad)
+    return (
+        without_margin(spread(g, w, wide, windows, group), x, amounts),
+        _weight_cotangent(wide, g, w, windows, group),
+        to_bias,
+    )
+
+
+def filled_up(
+    x: Value, y: Value, w: Value | None, windows: Windows, auto_pad: str
+) -> tuple[Value, Windows, Value | None]:
+    """`x` with the padding that only the run knows, and what Pad got for it; as it came where the padding is known.
+
+    `y` is the result of the windows, `w` has their kernel if that is not known.
+    """
+    if windows.begin is not None:
+        return x, windows, None
+    rank = len(windows.strides)
+    total = max(_covered(y, w, windows) - shape(x, start=2), 0)
+    begin = _in_front(total, auto_pad == "SAME_UPPER")
+    amounts = concat([0, 0], begin, [0, 0], total - begin, axis=0)
+    dims = (*x.type.shape[:2], *(unknown() for _ in range(rank)))
+    wide = pad.apply((x, amounts, None, None), {"mode": "constant"}, (TensorType(x.type.dtype, dims),)).outputs[0]
+    return wide, bare(windows), amounts
+
+
+def _covered(y: Value, w: Value | None, windows: Windows) -> Value:
+    """How many elements all windows cover, along each axis: of each element of `y` one."""
+    rank = len(windows.strides)
+    if all(isinstance(k, int) for k in windows.kernel):
+        reach = constant(np.array([windows.reach(i) for i in range(rank)], np.int64))
+    else:
+        assert w is not None
+        reach = (shape(w, start=2) - 1) * constant(np.array(windows.dilations, np.int64)) + 1
+    covered: Value = (shape(y, start=2) - 1) * constant(np.array(windows.strides, np.int64)) + reach
+    return covered
+
+
+def _in_front(total: Value, upper: bool) -> Value:
+    small: Value = div(total, 2)
+    return small if upper else total - small
+
+
+def without_margin(g: Value, x: Value, amounts: Value | None) -> Value:
+    """A cotangent of what `filled_up` gave as one of `x`."""
+    if amounts is None:
+        return g
+    result: Value = pad.apply((g, -amounts, None, None), {"mode": "constant"}, (x.type,)).outputs[0]
+    return result
 
 
 def _sum_of_channels(g):
@@ -196,25 +276,34 @@ def _grouped(x, group):
     return reshape.apply((rows, target), how, (whole,)).outputs[0]
 
 
-def _transpose_windows(x, w, auto_pad, dilations, pads, strides, output_padding):
+def _transpose_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides, output_padding, output_shape):
     """The windows over the result, and the elements that each axis of it is longer than they need."""
-    windows = windows_of(spatial(x), spatial(w), auto_pad, dilations, pads, strides)
-    rank = len(windows.strides)
-    extra = (0,) * rank if output_padding is None else tuple(output_padding)
-    require(
-        len(extra) == rank and all(isinstance(e, int) and e >= 0 for e in extra),
-        f"output_padding must be {rank} ints of 0 or more, {list(extra)} came",
+    windows = windows_of(
+        spatial(x), kernel_of(w, kernel_shape), auto_pad, dilations, None if output_shape else pads, strides
     )
-    for e, step in zip(extra, windows.strides, strict=True):
-        require(e < step, f"output_padding {list(extra)} must be smaller than the strides {list(windows.strides)}")
+    rank = len(windows.strides)
+    extra = numbers("output_padding", output_padding, rank, 0)
+    for e, step, apart in zip(extra, windows.strides, windows.dilations, strict=True):
+        require(
+            e < builtins.max(step, apart),
+            f"output_padding {list(extra)} must be smaller than the strides {list(windows.strides)}",
+        )
+    if output_shape is not None:
+        sizes = numbers("output_shape", output_shape, rank, 1)
+        needed = [windows.covered(i, n) for i, n in enumerate(spatial(x))]
+        totals = [add_dims(n, e, -size) for n, e, size in zip(needed, extra, sizes, strict=True)]
+        known = [t for t in totals if isinstance(t, int)]
+        if len(known) < rank:
+            return windows._replace(begin=None, end=None), extra
+        extra = tuple(e - builtins.min(t, 0) for e, t in zip(extra, known, strict=True))
+        return with_same_padding(windows, totals, auto_pad == "SAME_UPPER"), extra
     if auto_pad.startswith("SAME"):
         totals = [
             add_dims(windows.reach(i), e, -s) for i, (e, s) in enumerate(zip(extra, windows.strides, strict=True))
         ]
-        if any(not isinstance(t, int) or t < 0 for t in totals):
+        if not all(isinstance(t, int) for t in totals):
             raise UnsupportedOperatorError(
-                f"auto_pad={auto_pad!r} with a kernel smaller than its stride, or of unknown size, is not supported; "
-                "give pads"
+                f"auto_pad={auto_pad!r} with a kernel of unknown size is not supported; give pads"
             )
         windows = with_same_padding(windows, totals, auto_pad == "SAME_UPPER")
     return windows, extra
@@ -223,14 +312,17 @@ def _transpose_windows(x, w, auto_pad, dilations, pads, strides, output_padding)
 def _transposed_conv(
     x, w, b=None, *, auto_pad, dilations, group, kernel_shape, output_padding, output_shape, pads, strides
 ):
-    if output_shape is not None:
-        raise UnsupportedOperatorError("ConvTranspose with output_shape is not supported; use pads and output_padding")
     rank = len(w.type.shape)
     channels: Dim = multiply_dims(w.type.shape[1], group) if rank > 1 and isinstance(group, int) else unknown()
-    _checked(x, w, b, group, kernel_shape, channels, w.type.shape[0] if rank else None)
-    windows, extra = _transpose_windows(x, w, auto_pad, dilations, pads, strides, output_padding)
-    begin, end = windows.padding("ConvTranspose")
-    sizes = tuple(add_dims(windows.covered(i, n), extra[i], -begin[i], -end[i]) for i, n in enumerate(spatial(x)))
+    checked_weight(x, w, b, group, kernel_shape, channels, w.type.shape[0] if rank else None)
+    windows, extra = _transpose_windows(
+        x, w, kernel_shape, auto_pad, dilations, pads, strides, output_padding, output_shape
+    )
+    if output_shape is not None:
+        sizes: tuple[Dim, ...] = tuple(output_shape)
+    else:
+        begin, end = windows.padding("ConvTranspose")
+        sizes = tuple(add_dims(windows.covered(i, n), extra[i], -begin[i], -end[i]) for i, n in enumerate(spatial(x)))
     require(not any(isinstance(n, int) and n < 1 for n in sizes), f"pads leave the sizes {list(sizes)}")
     return TensorType(x.type.dtype, (x.type.shape[0], channels, *sizes))
 
@@ -256,9 +348,27 @@ def conv_transpose(
     """
 
 
+def _whole(g, x, w, windows, extra, upper):
+    """The cotangent of a transposed convolution as one of all that its windows cover, of which the run cut off some."""
+    size = shape(g, start=2)
+    covered = _covered(x, w, windows)
+    total = max(covered + constant(np.array(extra, np.int64)) - size, 0)
+    begin = _in_front(total, upper)
+    amounts = concat([0, 0], begin, [0, 0], covered - size - begin, axis=0)
+    dims = (windows.covered(i, n) for i, n in enumerate(spatial(x)))
+    result = TensorType(g.type.dtype, (*g.type.shape[:2], *dims))
+    return pad.apply((g, amounts, None, None), {"mode": "constant"}, (result,)).outputs[0]
+
+
 @conv_transpose.vjp
 def _(g, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, output_padding, output_shape, pads, strides):
-    windows, _ = _transpose_windows(x, w, auto_pad, dilations, pads, strides, output_padding)
+    windows, extra = _transpose_windows(
+        x, w, kernel_shape, auto_pad, dilations, pads, strides, output_padding, output_shape
+    )
+    to_bias = None if b is None else _sum_of_channels(g)
+    if windows.begin is None:
+        g, windows = _whole(g, x, w, windows, extra, auto_pad == "SAME_UPPER"), bare(windows)
+        extra = (0,) * len(extra)
     begin, end = windows.padding("ConvTranspose")
     attributes = dict(conv.attributes) | {
         "dilations": windows.dilations,
@@ -266,7 +376,8 @@ def _(g, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, output_padding
         "pads": (*begin, *end),
         "strides": windows.strides,
     }
-    # The elements of output_padding are fewer than a stride, so there are as many windows as elements of x.
-    to_input = conv.apply((g, w, None), attributes, (x.type,)).outputs[0]
-    to_bias = None if b is None else _sum_of_channels(g)
+    # As many windows as elements of x, and as many more as there are strides in what is added to the size.
+    sizes = (add_dims(n, e // s) for n, e, s in zip(spatial(x), extra, windows.strides, strict=True))
+    whole = TensorType(x.type.dtype, (*x.type.shape[:2], *sizes))
+    to_input = _fitted(conv.apply((g, w, None), attributes, (whole,)).outputs[0], x)
     return to_input, _weight_cotangent(g, x, w, windows, group), to_bias

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from staticgrad.graph import NO_ATTRIBUTES
+from staticgrad.graph import NO_ATTRIBUTES, Value
 
 
 class Foreign:
@@ -20,6 +20,7 @@ class Foreign:
     differentiable = True
     rule: Callable[..., Any] | None = None
     body: Callable[..., Any] | None = None
+    behind: Callable[..., tuple[Value, ...]] | None = None
 
     def __init__(
         self, operator: str, domain: str, reason: str, functions: tuple[bytes, ...] = (), opset: int = 0

@@ -8,7 +8,7 @@ from staticgrad.ops.kinds import common_dtype, reshape_like, stored, transposed,
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, onnx_op, require
 from staticgrad.ops.shape import concat, reshape, shape, unsqueeze
-from staticgrad.types import TensorType, broadcast_shapes, dims_agree
+from staticgrad.types import Shape, TensorType, broadcast_shapes, dims_agree
 
 
 def _contracted(left, right, what):
@@ -16,15 +16,19 @@ def _contracted(left, right, what):
         raise ShapeError(f"{what}: {left} and {right} do not agree")
 
 
-def _product(a, b):
-    dtype = common_dtype(a, b)
+def product_shape(a: Value, b: Value) -> Shape:
+    """The shape of the matrix product."""
     x, y = a.type.shape, b.type.shape
     require(bool(x) and bool(y), "a matrix product needs tensors of rank 1 or more; use * for numbers")
     rows = x[:-1][-1:]
     columns = y[-1:] if len(y) > 1 else ()
     inner = y[-2] if len(y) > 1 else y[0]
     _contracted(x[-1], inner, "the columns of the first and the rows of the second operand")
-    return TensorType(dtype, (*broadcast_shapes(x[:-2], y[:-2]), *rows, *columns))
+    return (*broadcast_shapes(x[:-2], y[:-2]), *rows, *columns)
+
+
+def _product(a, b):
+    return TensorType(common_dtype(a, b), product_shape(a, b))
 
 
 @onnx_op("MatMul", type=_product)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from staticgrad.errors import DeclarationError
+from staticgrad.errors import DeclarationError, DTypeError
 from staticgrad.graph import Value
-from staticgrad.ops.arithmetic import cast, sqrt
-from staticgrad.ops.kinds import common_dtype, divided_by_ratio, floating, is_half, normal_axis, shape_of, stored
-from staticgrad.ops.reduction import reduce_mean, reduce_sum
+from staticgrad.ops.arithmetic import cast, sign, sqrt
+from staticgrad.ops.kinds import (
+    common_dtype,
+    divided_by_ratio,
+    floating,
+    is_half,
+    normal_axis,
+    reshape_like,
+    shape_of,
+    stored,
+)
+from staticgrad.ops.logic import equal, where
+from staticgrad.ops.reduction import reduce_l1, reduce_l2, reduce_mean, reduce_sum
 from staticgrad.ops.registry import Input, onnx_op, require
-from staticgrad.ops.shape import expand, unsqueeze
-from staticgrad.types import DType, TensorType, dims_agree
+from staticgrad.ops.shape import expand, reshape, unsqueeze
+from staticgrad.types import DType, TensorType, count_elements, dims_agree, dtype_from_onnx, is_static
 
 
 def _wide(*values):
@@ -52,9 +62,12 @@ def _require_to_fit(shape, *parameters):
         )
 
 
-def _require_float32_statistics(stash_type):
-    if stash_type != 1:
-        raise DeclarationError(f"stash_type={stash_type} came, only 1 (float32) is supported")
+def _stashed(stash_type):
+    """The element type in which statistics are kept."""
+    dtype = dtype_from_onnx(stash_type)
+    if not dtype.is_float:
+        raise DTypeError(f"stash_type={stash_type} is {dtype}, statistics are floating")
+    return dtype
 
 
 def _layer_normalized(x, scale, bias=None, *, axis, epsilon, stash_type):
@@ -62,8 +75,7 @@ def _layer_normalized(x, scale, bias=None, *, axis, epsilon, stash_type):
     common_dtype(x, scale, bias)
     first = normal_axis(axis, len(x.type.shape))
     _require_to_fit(x.type.shape[first:], scale, bias)
-    _require_float32_statistics(stash_type)
-    statistics = TensorType(DType.float32, (*x.type.shape[:first], *(1,) * (len(x.type.shape) - first)))
+    statistics = TensorType(_stashed(stash_type), (*x.type.shape[:first], *(1,) * (len(x.type.shape) - first)))
     return x.type, statistics, statistics
 
 
@@ -73,7 +85,7 @@ def layer_normalization(
 ) -> tuple[Value, Value, Value]:
     """`(x - mean) / sqrt(variance + epsilon) * scale + bias` over the axes from `axis` on, and mean and 1 / deviation.
 
-    Mean and 1 / deviation are float32 whatever `x` is (Ba, Kiros and Hinton 2016).
+    Mean and 1 / deviation are of `stash_type`, float32, whatever `x` is (Ba, Kiros and Hinton 2016).
     """
 
 
@@ -85,11 +97,11 @@ def _(gs, ys, x, scale, bias, *, axis, epsilon, stash_type):
     _, mean, inverse = ys
     weight = scale
     g, x, scale = _wide(g, x, scale)
-    if dtype is DType.float64:
-        # The results hold the statistics in float32 only.
-        centred, inverse = _statistics(x, axes, epsilon)
-    else:
+    if mean.type.dtype is x.type.dtype:
         centred = x - mean
+    else:
+        # The results hold the statistics in another precision.
+        centred, inverse = _statistics(x, axes, epsilon)
     z = centred * inverse
     to_x = to_scale = to_bias = None
     if g is not None:
@@ -109,7 +121,7 @@ def _root_mean_square(x, scale, *, axis, epsilon, stash_type):
     floating(x)
     common_dtype(x, scale)
     _require_to_fit(x.type.shape[normal_axis(axis, len(x.type.shape)) :], scale)
-    _require_float32_statistics(stash_type)
+    _stashed(stash_type)
     return x.type
 
 
@@ -133,8 +145,12 @@ def _(g, y, x, scale, *, axis, epsilon, stash_type):
 
 def _channels(x, *parameters):
     """The type of `x` (N, C, ...), whose parameters are (C)."""
-    floating(x)
     common_dtype(x, *parameters)
+    return _of_channels(x, *parameters)
+
+
+def _of_channels(x, *parameters):
+    floating(x, *parameters)
     for parameter in parameters:
         own = parameter.type.shape
         channels = x.type.shape[1]
@@ -174,10 +190,11 @@ def along_channels(parameter: Value, rank: int) -> Value:
 
 
 def _batch_normalized(x, scale, bias, mean, variance, *, epsilon, momentum, training_mode):
-    if training_mode:
-        raise DeclarationError("training_mode=1 is not supported; sg.nn.functional.batch_norm trains")
     require(len(x.type.shape) > 1, "x is (N, C) or (N, C, D1, ...)")
-    return _channels(x, scale, bias, mean, variance)
+    common_dtype(scale, bias)
+    common_dtype(mean, variance)
+    type = _of_channels(x, scale, bias, mean, variance)
+    return (type, mean.type, variance.type) if training_mode else type
 
 
 @onnx_op("BatchNormalization", type=_batch_normalized)
@@ -192,12 +209,19 @@ def batch_normalization(
     momentum: float = 0.9,
     training_mode: bool = False,
 ) -> Value:
-    """`(x - mean) / sqrt(variance + epsilon) * scale + bias` for every channel of `x` (N, C, D1, ...)."""
+    """`(x - mean) / sqrt(variance + epsilon) * scale + bias` for every channel of `x` (N, C, D1, ...).
+
+    With `training_mode` it is a tuple: that with the mean and the variance over all elements of the channel (Ioffe and
+    Szegedy 2015), and `mean` and `variance` times momentum plus those of `x` times `1 - momentum`.
+    """
 
 
 @batch_normalization.vjp
 def _(g, y, x, scale, bias, mean, variance, *, epsilon, momentum, training_mode):
-    dtype, rank = x.type.dtype, len(x.type.shape)
+    if training_mode:
+        return _to_batch(g, x, scale, bias, mean, variance, epsilon, stored(momentum))
+    dtypes = [v.type.dtype for v in (x, scale, bias, mean, variance)]
+    rank = len(x.type.shape)
     g, x, scale, mean, variance = _wide(g, x, scale, mean, variance)
     inverse = 1 / sqrt(variance + stored(epsilon))
     factor = scale * inverse
@@ -205,5 +229,119 @@ def _(g, y, x, scale, bias, mean, variance, *, epsilon, momentum, training_mode)
     to_bias = reduce_sum(g, rest, keepdims=False)
     to_scale = reduce_sum(g * (x - along_channels(mean, rank)), rest, keepdims=False) * inverse
     to_x = g * along_channels(factor, rank)
+    # Data, parameters and statistics may be of three element types.
     cotangents = to_x, to_scale, to_bias, -(to_bias * factor), to_scale * (inverse * factor) * -0.5
-    return tuple(_narrow(c, dtype) for c in cotangents)
+    return tuple(_narrow(c, dtype) for c, dtype in zip(cotangents, dtypes, strict=True))
+
+
+def _to_batch(gs, x, scale, bias, mean, variance, epsilon, momentum):
+    """The cotangents of a normalization by the statistics of its own batch, which also move others on."""
+    dtypes = [v.type.dtype for v in (x, scale, bias, mean, variance)]
+    rank = len(x.type.shape)
+    rest = [0, *range(2, rank)]
+    g, to_mean, to_variance, x, scale = _wide(*gs, x, scale)
+    centred, inverse = _statistics(x, rest, epsilon)
+    to_x = to_scale = to_bias = None
+    if g is not None:
+        z = centred * inverse
+        to_x = _to_standardized(g * along_channels(scale, rank), z, inverse, rest)
+        to_scale, to_bias = (reduce_sum(part, rest, keepdims=False) for part in (g * z, g))
+    for moved, slope in ((to_mean, None), (to_variance, 2 * centred)):
+        if moved is not None:
+            each = divided_by_ratio(along_channels(_narrow(moved, x.type.dtype) * (1 - momentum), rank), x, scale)
+            part = expand(each, shape_of(x)) if slope is None else each * slope
+            to_x = part if to_x is None else to_x + part
+    held = (None if v is None else v * momentum for v in (to_mean, to_variance))
+    cotangents = (to_x, to_scale, to_bias, *held)
+    return tuple(_narrow(c, dtype) for c, dtype in zip(cotangents, dtypes, strict=True))
+
+
+def _grouped(x, scale, bias, *, num_groups, epsilon, stash_type):
+    require(len(x.type.shape) > 1, "x is (N, C) or (N, C, D1, ...)")
+    type = _channels(x, scale, bias)
+    channels = x.type.shape[1]
+    require(
+        num_groups > 0 and (not isinstance(channels, int) or channels % num_groups == 0),
+        f"{channels} channels do not make {num_groups} groups",
+    )
+    _stashed(stash_type)
+    return type
+
+
+@onnx_op("GroupNormalization", type=_grouped)
+def group_normalization(
+    x: Input, scale: Input, bias: Input, *, num_groups: int, epsilon: float = 1e-5, stash_type: int = 1
+) -> Value:
+    """`(x - mean) / sqrt(variance + epsilon) * scale + bias`, mean and variance over each of `num_groups` of channels.
+
+    `x` (N, C, D1, ...), `scale` and `bias` (C) (Wu and He 2018).
+    """
+
+
+@group_normalization.vjp
+def _(g, y, x, scale, bias, *, num_groups, epsilon, stash_type):
+    dtype, rank = x.type.dtype, len(x.type.shape)
+    g, x, scale = _wide(g, x, scale)
+    shape, static = x.type.shape, is_static(x.type.shape)
+    size = count_elements(shape[1:])
+    groups = [shape[0], num_groups, int(size) // num_groups] if static else [0, num_groups, -1]
+
+    def grouped(value: Value) -> Value:
+        return reshape(value, groups, allowzero=static)
+
+    centred, inverse = _statistics(grouped(x), [2], epsilon)
+    z = centred * inverse
+    to_x = reshape_like(_to_standardized(grouped(g * along_channels(scale, rank)), z, inverse, [2]), x)
+    rest = [0, *range(2, rank)]
+    to_scale, to_bias = (reduce_sum(part, rest, keepdims=False) for part in (g * reshape_like(z, x), g))
+    return _narrow(to_x, dtype), _narrow(to_scale, dtype), _narrow(to_bias, dtype)
+
+
+def _unit_length(x, *, axis, p):
+    if p not in (1, 2):
+        raise DeclarationError(f"p={p} came, 1 or 2 is expected")
+    normal_axis(axis, len(x.type.shape))
+    return floating(x)
+
+
+@onnx_op("LpNormalization", type=_unit_length)
+def lp_normalization(x: Input, *, axis: int = -1, p: int = 2) -> Value:
+    """`x / (sum |x|**p)**(1/p)` along `axis`; 0, and so is its derivative, where all elements are 0."""
+
+
+@lp_normalization.vjp
+def _(g, y, x, *, axis, p):
+    dtype = x.type.dtype
+    g, x = _wide(g, x)
+    length = (reduce_l1 if p == 1 else reduce_l2)(x, [axis], keepdims=True)
+    nothing = equal(length, 0)
+    inverse = where(nothing, 0, 1 / where(nothing, 1, length))
+    z = x * inverse
+    along = reduce_sum(g * z, [axis], keepdims=True)
+    return _narrow((g - (sign(x) if p == 1 else z) * along) * inverse, dtype)
+
+
+def _standardized(x, *, axes):
+    for axis in axes:
+        normal_axis(axis, len(x.type.shape))
+    if x.type.dtype is not DType.float32:
+        raise DTypeError(f"ONNX defines it by a number of float32, {x.type.dtype} came; cast with x.float()")
+    return x.type
+
+
+@onnx_op("MeanVarianceNormalization", type=_standardized)
+def mean_variance_normalization(x: Input, *, axes: tuple[int, ...] = (0, 2, 3)) -> Value:
+    """`(x - mean) / (deviation + 1e-9)` over `axes`."""
+
+
+@mean_variance_normalization.vjp
+def _(g, y, x, *, axes):
+    axes = list(axes)
+    centred = x - reduce_mean(x, axes, keepdims=True)
+    variance = reduce_mean(centred * centred, axes, keepdims=True)
+    same = equal(variance, 0)
+    deviation = where(same, 0, sqrt(where(same, 1, variance)))
+    inverse = 1 / (deviation + 1e-9)
+    unit = centred / where(same, 1, deviation)
+    along = unit * reduce_mean(g * (centred * inverse), axes, keepdims=True)
+    return (g - reduce_mean(g, axes, keepdims=True) - along) * inverse

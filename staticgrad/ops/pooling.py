@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from staticgrad.errors import DTypeError, UnsupportedOperatorError
+from staticgrad.errors import DTypeError
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import abs, pow, sign
-from staticgrad.ops.convolution import spread
+from staticgrad.ops.convolution import filled_up, spread, without_margin
 from staticgrad.ops.indexing import reduced_at, scatter_elements
 from staticgrad.ops.kinds import floating, reshape_like
 from staticgrad.ops.logic import equal, greater, greater_or_equal, less, logical_and, where
@@ -22,7 +22,7 @@ from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, expand, reshape, shape, unsqueeze
 from staticgrad.ops.slicing import pad, slice_
-from staticgrad.ops.windows import Windows, pooled, spatial
+from staticgrad.ops.windows import Windows, in_numbers, pooled, spatial, why_vague
 from staticgrad.types import DType, TensorType, count_elements, is_static
 
 
@@ -34,10 +34,26 @@ def _pool(x, auto_pad, ceil_mode, dilations, kernel_shape, pads, strides):
         "kernel_shape must be a list of ints",
     )
     windows, counts = pooled(spatial(x), kernel_shape, auto_pad, dilations, pads, strides, ceil_mode)
-    for side in (windows.begin, windows.end):
-        fits = side is None or all(p < k for p, k in zip(side, kernel_shape, strict=True))
+    for side in (windows.begin, windows.end) if auto_pad == "NOTSET" else ():
+        # onnxruntime takes less than the kernel, but more comes of auto_pad with dilations.
+        fits = side is None or all(p < int(windows.reach(i)) for i, p in enumerate(side))
         require(fits, f"pads {list(side or ())} must be smaller than the kernel {list(kernel_shape)}")
     return windows, TensorType(x.type.dtype, (*x.type.shape[:2], *counts))
+
+
+def _windows_by(x: Value, attributes: Mapping[str, Any]) -> tuple[Windows, TensorType]:
+    known = ("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides")
+    found: tuple[Windows, TensorType] = _pool(x, **{k: attributes[k] for k in known})
+    return found
+
+
+def _respelled(x: Value, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    return in_numbers(attributes, _windows_by(x, attributes)[0])
+
+
+def _refused(x: Value, attributes: Mapping[str, Any]) -> str | None:
+    windows, result = _windows_by(x, attributes)
+    return why_vague(attributes["auto_pad"], windows, spatial(x), result.shape[2:])
 
 
 def _spread_evenly(g: Value, x: Value, windows: Windows) -> Value:
@@ -73,22 +89,27 @@ def _without_channels(x):
     return reshape.apply((x, target), {"allowzero": rows == 0}, (result,)).outputs[0]
 
 
-def window_sizes(x: Value, y: Value, windows: Windows, padding_counts: bool, ceil_mode: bool) -> Value | int:
+def window_sizes(
+    x: Value, y: Value, windows: Windows, padding_counts: bool, ceil_mode: bool, amounts: Value | None = None
+) -> Value | int:
     """How many elements each window of `x` holds: a number, or numbers that broadcast against the result `y`.
 
-    With `padding_counts` what is filled up counts, but not what a last window holds beyond it.
+    With `padding_counts` what is filled up counts, but not what a last window holds beyond it. `amounts` tells what
+    the run has filled up.
     """
     begin, end = windows.padding("AveragePool")
+    if amounts is not None and padding_counts:
+        return math.prod(int(k) for k in windows.kernel)
     factors: list[Value | int] = []
     for axis, (size, count) in enumerate(zip(spatial(x), spatial(y), strict=True)):
         kernel, step, apart = windows.kernel[axis], windows.strides[axis], windows.dilations[axis]
         low, margin = (0, begin[axis] + end[axis]) if padding_counts else (begin[axis], begin[axis])
-        if not ceil_mode and (padding_counts or begin[axis] == end[axis] == 0):
+        if amounts is None and not ceil_mode and (padding_counts or begin[axis] == end[axis] == 0):
             factors.append(int(kernel))
             continue
         behind = [1] * (len(windows.kernel) - axis - 1)
         offsets = np.arange(kernel) * apart
-        if isinstance(size, int) and isinstance(count, int):
+        if amounts is None and isinstance(size, int) and isinstance(count, int):
             places = np.arange(count)[:, None] * step + offsets
             inside = ((places >= low) & (places < size + margin)).sum(1)
             fits = bool((inside == kernel).all())
@@ -96,8 +117,12 @@ def window_sizes(x: Value, y: Value, windows: Windows, padding_counts: bool, cei
             continue
         numbers = OPERATORS["Range"](0, reshape(shape(y, start=axis + 2, end=axis + 3), []), 1)
         places = unsqueeze(numbers, [1]) * step + constant(offsets)
-        bound = shape(x, start=axis + 2, end=axis + 3) + margin
-        inside = OPERATORS["Cast"](logical_and(greater_or_equal(places, low), less(places, bound)), to=DType.int64)
+        first: Value | int = low
+        bound = shape(x, start=axis + 2, end=axis + 3)
+        if amounts is not None:
+            first = slice_(amounts, [axis + 2], [axis + 3])
+        bound = bound + (margin if amounts is None else first)
+        inside = OPERATORS["Cast"](logical_and(greater_or_equal(places, first), less(places, bound)), to=DType.int64)
         total = OPERATORS["Max"](reduce_sum(inside, [1], keepdims=False), 1)
         factors.append(reshape(total, [-1, *behind]))
     found = math.prod(f for f in factors if isinstance(f, int))
@@ -137,7 +162,19 @@ def average_pool(
 @average_pool.vjp
 def _(g, y, x, *, count_include_pad, ceil_mode, **attributes):
     windows, _ = _pool(x, ceil_mode=ceil_mode, **attributes)
-    return _spread_evenly(g / window_sizes(x, y, windows, bool(count_include_pad), bool(ceil_mode)), x, windows)
+    wide, windows, amounts = filled_up(x, y, None, windows, attributes["auto_pad"])
+    sizes = window_sizes(x, y, windows, bool(count_include_pad), bool(ceil_mode), amounts)
+    return without_margin(_spread_evenly(g / sizes, wide, windows), x, amounts)
+
+
+@average_pool.respells
+def _(x, **attributes):
+    return _respelled(x, attributes)
+
+
+@average_pool.refuses
+def _(x, **attributes):
+    return _refused(x, attributes)
 
 
 def _norms(x, *, p, **attributes):
@@ -160,21 +197,35 @@ def lp_pool(
     """The p-norm of each window, `(sum |x|^p)^(1/p)`, of `x` (N, C, *X); its derivative at 0 is 0."""
 
 
+@lp_pool.respells
+def _(x, **attributes):
+    return _respelled(x, attributes)
+
+
+@lp_pool.refuses
+def _(x, **attributes):
+    return _refused(x, attributes)
+
+
 @lp_pool.vjp
 def _(g, y, x, *, p, **attributes):
     windows, _ = _pool(x, **attributes)
+    wide, windows, amounts = filled_up(x, y, None, windows, attributes["auto_pad"])
+
+    def spread_evenly(g: Value) -> Value:
+        return without_margin(_spread_evenly(g, wide, windows), x, amounts)
+
     if p == 1:
-        return sign(x) * _spread_evenly(g, x, windows)
+        return sign(x) * spread_evenly(g)
     none = equal(y, 0)
     scale = where(none, 1, y)
     each = where(none, 0, g / (scale if p == 2 else pow(scale, p - 1)))
     slope = x if p == 2 else x * (abs(x) if p == 3 else pow(abs(x), p - 2))
-    return slope * _spread_evenly(each, x, windows)
+    return slope * spread_evenly(each)
 
 
 def _max_pooled(x, *, storage_order, **attributes):
-    if storage_order:
-        raise UnsupportedOperatorError("MaxPool with storage_order=1 is not supported; use storage_order=0")
+    require(storage_order in (0, 1), f"storage_order={storage_order!r} is neither 0 nor 1")
     if not x.type.dtype.is_float and x.type.dtype not in (DType.int8, DType.uint8):
         raise DTypeError(f"floating numbers, int8 or uint8 are expected, {x.type.dtype} came; cast with x.float()")
     windows, result = _pool(x, **attributes)
@@ -209,7 +260,20 @@ def max_pool(
     storage_order: int = 0,
     strides: Sequence[int] | None = None,
 ) -> tuple[Value, Value]:
-    """The maximum of each window of `x` (N, C, *X), and where in the whole flattened `x` its first one stands."""
+    """The maximum of each window of `x` (N, C, *X), and where in the whole flattened `x` its first one stands.
+
+    With `storage_order=1` the spatial axes are counted the other way around, the first one fastest.
+    """
+
+
+@max_pool.respells
+def _(x, **attributes):
+    return _respelled(x, attributes)
+
+
+@max_pool.refuses
+def _(x, **attributes):
+    return _refused(x, attributes)
 
 
 def max_pool_values(x: Value, **attributes: Any) -> Value:
@@ -221,6 +285,8 @@ def max_pool_values(x: Value, **attributes: Any) -> Value:
 @max_pool.vjp
 def _(g, y, x, **attributes):
     g, indices = (g[0], y[1]) if isinstance(y, tuple) else (g, None)
+    if attributes["storage_order"]:
+        indices = None
     windows, result = _pool(x, **{k: v for k, v in attributes.items() if k != "storage_order"})
     if math.prod(windows.kernel) <= 4 and is_static((*spatial(x), *spatial(g))) and x.type.dtype is not DType.float64:
         windows.padding("MaxPool")
@@ -230,7 +296,9 @@ def _(g, y, x, **attributes):
         lowest = constant(np.array(ml_dtypes.finfo(x.type.dtype.numpy).min, x.type.dtype.numpy))
         g = where(greater(y[0] if isinstance(y, tuple) else y, lowest), g, 0)
     if indices is None:
-        _, indices = max_pool.apply((x,), attributes, (result, TensorType(DType.int64, result.shape))).outputs
+        _, indices = max_pool.apply(
+            (x,), {**attributes, "storage_order": 0}, (result, TensorType(DType.int64, result.shape))
+        ).outputs
     count = count_elements(x.type.shape)
     length = constant(np.array([count], np.int64)) if isinstance(count, int) else reshape(OPERATORS["Size"](x), [1])
     zeros = OPERATORS["ConstantOfShape"].apply(

@@ -8,7 +8,7 @@ from staticgrad.errors import DTypeError
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import sign
-from staticgrad.ops.kinds import divided_by_ratio, floating, known_axes, normal_axis, reduced, shape_of
+from staticgrad.ops.kinds import divided_by_ratio, floating, known_axes, normal_axis, reduced, shape_of, zeros_like
 from staticgrad.ops.logic import equal, isinf, where
 from staticgrad.ops.math import exp
 from staticgrad.ops.registry import Input, constant, onnx_op, require
@@ -122,6 +122,34 @@ def _(g, y, x, axes, **how):
     y = kept(y, x, axes, **how)
     zero = equal(y, 0)
     return where(zero, 0, kept(g, x, axes, **how) * (x / where(zero, 1, y))), None
+
+
+@onnx_op("ReduceLogSum", type=reduced)
+def reduce_log_sum(
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """The logarithm of the sum over `axes` (all without them)."""
+
+
+@reduce_log_sum.vjp
+def _(g, y, x, axes, **how):
+    if 0 in x.type.shape:
+        # The sum of nothing is 0 and does not move.
+        return zeros_like(x), None
+    g = g / reduce_sum(x, axes, **how)
+    return OPERATORS["Expand"](kept(g, x, axes, **how), shape_of(x)), None
+
+
+@onnx_op("ReduceSumSquare", type=reduced)
+def reduce_sum_square(
+    x: Input, axes: Input | None = None, *, keepdims: bool = True, noop_with_empty_axes: bool = False
+) -> Value:
+    """The sum of squares over `axes` (all without them)."""
+
+
+@reduce_sum_square.vjp
+def _(g, y, x, axes, **how):
+    return kept(g, x, axes, **how) * (2 * x), None
 
 
 def _index_type(x, *, axis, keepdims, select_last_index):

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, StaticgradError, shown
-from staticgrad.graph import Array, Content, Node, Pullback, Value
+from staticgrad.graph import Array, Content, Graph, Node, Pullback, Value
 from staticgrad.methods import OPERATORS
 from staticgrad.origin import SourceLine, source_line
 from staticgrad.types import Dim, DType, TensorType, as_dtype, narrowed
@@ -46,7 +46,8 @@ class Operator(Generic[P, R]):
     `g` and `y`, and `g` holds None where an output is not used.
 
     An operator without a rule may have a `body`: its outputs computed by other operators, whose derivative is then the
-    operator's. `refusal(*inputs, **attributes)` says why an application has no derivative here, or None.
+    operator's, and goes to the values `behind(*inputs, **attributes)` too, where whole numbers stand between.
+    `refusal(*inputs, **attributes)` says why an application has no derivative here, or None.
     """
 
     def __init__(
@@ -77,6 +78,8 @@ class Operator(Generic[P, R]):
         self.rule: Rule | None = None
         self.body: Rule | None = None
         self.refusal: Callable[..., str | None] | None = None
+        self.respelling: Callable[..., Mapping[str, Any]] | None = None
+        self.behind: Callable[..., tuple[Value, ...]] | None = None
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.input_names = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.required = sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
@@ -138,6 +141,8 @@ class Operator(Generic[P, R]):
             attributes = self.attributes
         if types is None:
             try:
+                if self.respelling is not None:
+                    attributes = self.respelling(*inputs, **attributes)
                 found = self.type_rule(*inputs, **attributes)
                 for value, accepted in zip(inputs, self.accepted, strict=False):
                     if value is not None and value.type.dtype not in accepted:
@@ -174,6 +179,16 @@ class Operator(Generic[P, R]):
         self.refusal = reason
         return reason
 
+    def respells(self, attributes: Callable[..., Mapping[str, Any]]) -> Callable[..., Mapping[str, Any]]:
+        """Decorator: the attributes of an application in the words that onnxruntime understands."""
+        self.respelling = attributes
+        return attributes
+
+    def reaches(self, values: Callable[..., tuple[Value, ...]]) -> Callable[..., tuple[Value, ...]]:
+        """Decorator: values behind the inputs to which the body's derivative goes too, past whole numbers between."""
+        self.behind = values
+        return values
+
     def describe(self, inputs: Iterable[Value | None], attributes: Mapping[str, Any]) -> str:
         """The application as errors show it: argument names and the types that came."""
         names = list(self.input_names)
@@ -184,7 +199,7 @@ class Operator(Generic[P, R]):
             name = value.name or (names[position] if position < len(names) and not self.variadic else None)
             texts.append(f"{name}: {value.type}" if name else str(value.type))
         texts += [
-            f"{k}={' '.join(str(v).split())}"
+            f"{k}={v.name if isinstance(v, Graph) else ' '.join(str(v).split())}"
             for k, v in attributes.items()
             if v is not None and not isinstance(v, np.ndarray)
         ]
@@ -223,7 +238,7 @@ class Operator(Generic[P, R]):
         return f"<operator {self.name}>"
 
 
-_DTYPE_ATTRIBUTES = ("to", "dtype")
+_DTYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "precision")
 
 
 def _can_hold(type: TensorType, content: Content) -> bool:

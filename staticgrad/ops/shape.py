@@ -117,6 +117,23 @@ def _(g, y, x, shape, *, allowzero):
     return reshape_like(g, x), None
 
 
+def _flattened(x, *, axis):
+    rank = len(x.type.shape)
+    require(-rank <= axis <= rank, f"axis {axis} is out of range for a tensor of rank {rank}")
+    axis += rank if axis < 0 else 0
+    return TensorType(x.type.dtype, (count_elements(x.type.shape[:axis]), count_elements(x.type.shape[axis:])))
+
+
+@onnx_op("Flatten", type=_flattened)
+def flatten(x: Input, *, axis: int = 1) -> Value:
+    """`x` as a matrix: the axes before `axis` become its rows, the others its columns."""
+
+
+@flatten.vjp
+def _(g, y, x, *, axis):
+    return reshape_like(g, x)
+
+
 def _transposed(x, *, perm):
     rank = len(x.type.shape)
     perm = tuple(reversed(range(rank))) if perm is None else perm

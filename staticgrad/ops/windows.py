@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from staticgrad.errors import DeclarationError, ShapeError, UnsupportedOperatorError, shown
@@ -57,23 +57,25 @@ def windows_of(
     rank = len(size)
     require(rank > 0, "at least one spatial axis behind batch and channels is expected")
     require(len(kernel) == rank, f"the kernel has {len(kernel)} spatial axes, the input {rank}")
-    steps = _numbers("strides", strides, rank, 1)
-    apart = _numbers("dilations", dilations, rank, 1)
+    steps = numbers("strides", strides, rank, 1)
+    apart = numbers("dilations", dilations, rank, 1)
     for k in kernel:
         require(not isinstance(k, int) or k > 0, f"the kernel has a size of {k}")
     if auto_pad not in AUTOMATIC:
         raise DeclarationError(f"auto_pad={shown(auto_pad)} is not one of {', '.join(AUTOMATIC)}")
-    bare = Windows(tuple(kernel), steps, apart, (0,) * rank, (0,) * rank)
+    unpadded = Windows(tuple(kernel), steps, apart, (0,) * rank, (0,) * rank)
     if auto_pad in ("NOTSET", "VALID"):
-        given = _numbers("pads", pads, 2 * rank, 0)
+        given = numbers("pads", pads, 2 * rank, 0)
         require(auto_pad == "NOTSET" or not any(given), "pads and auto_pad='VALID' contradict each other")
-        return bare._replace(begin=given[:rank], end=given[rank:])
+        return unpadded._replace(begin=given[:rank], end=given[rank:])
     require(pads is None or not any(pads), f"pads and auto_pad={auto_pad!r} contradict each other")
-    if any(d != 1 for d in apart):
-        raise UnsupportedOperatorError(
-            f"auto_pad={auto_pad!r} with dilations is not supported, onnxruntime has no kernel; give pads"
-        )
-    return bare
+    return unpadded
+
+
+def bare(windows: Windows) -> Windows:
+    """The windows over what is filled up already."""
+    none = (0,) * len(windows.strides)
+    return windows._replace(begin=none, end=none)
 
 
 def with_same_padding(windows: Windows, totals: Sequence[Dim], upper: bool) -> Windows:
@@ -96,13 +98,26 @@ def pooled(
 ) -> tuple[Windows, tuple[Dim, ...]]:
     """The windows over an input, and how many there are along each axis."""
     windows = windows_of(size, kernel, auto_pad, dilations, pads, strides)
-    if ceil_mode and auto_pad != "NOTSET":
-        raise UnsupportedOperatorError(f"ceil_mode with auto_pad={auto_pad!r} is not supported; give pads")
     if auto_pad.startswith("SAME"):
         counts = tuple(floor_divided(add_dims(n, s - 1), s) for n, s in zip(size, windows.strides, strict=True))
         totals = [add_dims(windows.covered(i, c), multiply_dims(-1, n)) for i, (c, n) in _numbered(counts, size)]
         return with_same_padding(windows, totals, auto_pad == "SAME_UPPER"), counts
     return windows, tuple(_count(windows, i, n, bool(ceil_mode)) for i, n in enumerate(size))
+
+
+def in_numbers(attributes: Mapping[str, Any], windows: Windows) -> Mapping[str, Any]:
+    """Attributes with the padding of auto_pad="SAME_..." in numbers where there are dilations.
+
+    onnxruntime has no such convolution, and forgets the dilations in such pools.
+    """
+    if not attributes["auto_pad"].startswith("SAME") or set(windows.dilations) == {1}:
+        return attributes
+    if windows.begin is None or windows.end is None:
+        raise UnsupportedOperatorError(
+            f"auto_pad={attributes['auto_pad']!r} with dilations, strides and unknown sizes is not supported, "
+            "onnxruntime has no kernel; give pads, or declare the sizes as numbers"
+        )
+    return {**attributes, "auto_pad": "NOTSET", "pads": (*windows.begin, *windows.end)}
 
 
 def _numbered(left: Sequence[Dim], right: Sequence[Dim]) -> Any:
@@ -140,7 +155,26 @@ def floor_divided(dim: Dim, divisor: int) -> Dim:
     return unknown()
 
 
-def _numbers(name: str, given: Sequence[int] | None, count: int, least: int) -> tuple[int, ...]:
+def why_vague(auto_pad: str, windows: Windows, size: Sequence[Dim], counts: Sequence[Dim]) -> str | None:
+    """Why nobody knows where the windows of auto_pad="SAME_..." lie: ONNX's formula fills up less than nothing.
+
+    Kernels of onnxruntime cut off in different places then, or fail.
+    """
+    if not auto_pad.startswith("SAME"):
+        return None
+    for axis, (n, count) in enumerate(zip(size, counts, strict=True)):
+        if windows.strides[axis] == 1:
+            continue
+        least = add_dims(windows.covered(axis, count), multiply_dims(-1, n))
+        if not isinstance(least, int):
+            least = add_dims(windows.reach(axis), -windows.strides[axis])
+        if not isinstance(least, int) or least < 0:
+            return f"auto_pad={auto_pad!r} with strides that may pass over elements between windows; give pads"
+    return None
+
+
+def numbers(name: str, given: Sequence[int] | None, count: int, least: int) -> tuple[int, ...]:
+    """An attribute of `count` ints of `least` or more, which is also what is missing."""
     if given is None:
         return (least,) * count
     require(
@@ -148,6 +182,11 @@ def _numbers(name: str, given: Sequence[int] | None, count: int, least: int) -> 
         f"{name} must be {count} ints of {least} or more, {shown(given)} came",
     )
     return tuple(given)
+
+
+def differ(a: Dim, b: Dim) -> bool:
+    """Whether two sizes are known to be different; inputs that belong together may have names of their own."""
+    return isinstance(a, int) and isinstance(b, int) and a != b
 
 
 def spatial(x: Value) -> tuple[Dim, ...]:

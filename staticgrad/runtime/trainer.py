@@ -228,7 +228,7 @@ class Trainer:
 
     def predict(self, data: Batch | None = None, /, batch_size: int | None = None, **named: Any) -> dict[str, Array]:
         """The predictions for arrays by input name; with `batch_size`, in batches, joined along the first dimension."""
-        run = self._pass("predict", self._predictions())
+        run = self._pass("predict", self._step.predictions)
         given = {**as_batch(data if data is not None else {}), **named}
         batches = list(batches_of(given, batch_size, run.feeds, None)) or [given]
         if len(batches) > 1:
@@ -236,11 +236,6 @@ class Trainer:
         parts = [run(batch, self) for batch in batches]
         results = {name: [to_numpy(part[name]) for part in parts] for name in run.graph.outputs}
         return {name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for name, arrays in results.items()}
-
-    def _predictions(self) -> Graph:
-        if self._step.predict_graph is None:
-            raise DeclarationError(f"the step has no predictions; pass predictions= to sg.train_step ({source_line()})")
-        return self._step.predict_graph
 
     def _pass(self, name: str, graph: Graph) -> _Pass:
         if name not in self._others:
@@ -278,9 +273,7 @@ class Trainer:
 
     def export_inference(self, path: str | os.PathLike[str]) -> None:
         """Write the predictions as an ordinary ONNX model with the present state as initializers."""
-        graph = self._predictions()
-        baked = {name: array for name, array in self.state().items() if name in graph.inputs}
-        exporters.write_model(exporters.to_model(graph, exporters.metadata_of("inference"), baked), path)
+        exporters.write_model(self._step.inference_model(self.state()), path)
 
 
 class _Pass:

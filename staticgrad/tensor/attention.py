@@ -8,10 +8,10 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Value
 from staticgrad.ops.kinds import transposed
+from staticgrad.ops.layout import numbers_along
 from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.layout import numbers_along
 from staticgrad.tensor.shape import cat, flatten, stack
 from staticgrad.types import DType
 

@@ -9,10 +9,10 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, shown
 from staticgrad.graph import Value
 from staticgrad.ops.kinds import is_half, shape_of
+from staticgrad.ops.layout import numbers_along
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.elementwise import floating
-from staticgrad.tensor.layout import numbers_along
 from staticgrad.tensor.reduction import axes, summable
 from staticgrad.tensor.shape import axis_of, cat
 from staticgrad.types import DType

@@ -9,10 +9,10 @@ from staticgrad.errors import DeclarationError, DTypeError, ShapeError, Unsuppor
 from staticgrad.graph import Value
 from staticgrad.ops.indexing import reduced_at
 from staticgrad.ops.kinds import shape_of, with_derivative, without_derivative
+from staticgrad.ops.layout import numbers_along, size_of
 from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.layout import numbers_along, size_of
 from staticgrad.tensor.windows import whole_number
 from staticgrad.types import DType
 

@@ -7,11 +7,12 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.errors import ShapeError, StaticgradError
 from staticgrad.graph import Value
+from staticgrad.ops.einsum import diagonal
 from staticgrad.ops.kinds import shape_of
 from staticgrad.ops.registry import constant, promote
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.einsum import diagonal, einsum, tensordot
+from staticgrad.tensor.einsum import einsum, tensordot
 from staticgrad.tensor.reduction import sum as sum_of
 from staticgrad.types import broadcast_shapes, is_static
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Value
+from staticgrad.ops.layout import numbers_along
 from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.activation import log_one_plus_exp, logsigmoid
 from staticgrad.tensor.arithmetic import clamp
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.distance import pairwise_distance
-from staticgrad.tensor.layout import numbers_along
 from staticgrad.tensor.loss import one_for_each_class, reduced, refuse_deprecated, same_shape
 from staticgrad.types import DType
 

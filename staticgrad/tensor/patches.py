@@ -19,10 +19,10 @@ from staticgrad import ops
 from staticgrad.errors import ShapeError, shown
 from staticgrad.graph import Array, Value
 from staticgrad.ops.kinds import with_derivative
+from staticgrad.ops.layout import Part, laid_out
 from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.layout import Part, laid_out
 
 Pair = tuple[int, int]
 

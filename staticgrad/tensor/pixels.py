@@ -5,9 +5,9 @@ from __future__ import annotations
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, shown
 from staticgrad.graph import Value
+from staticgrad.ops.layout import Part, laid_out
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.layout import Part, laid_out
 
 
 @function

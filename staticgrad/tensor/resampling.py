@@ -19,11 +19,11 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Array, Value
 from staticgrad.ops.kinds import is_half, with_derivative
+from staticgrad.ops.layout import Part, laid_out
 from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
 from staticgrad.tensor.adaptive import cells
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.layout import Part, laid_out
 from staticgrad.tensor.linear import multiplied
 from staticgrad.types import DType
 

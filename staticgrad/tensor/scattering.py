@@ -12,13 +12,13 @@ from staticgrad.errors import DeclarationError, DTypeError, ShapeError, Unsuppor
 from staticgrad.graph import Value
 from staticgrad.ops.indexing import reduced_at
 from staticgrad.ops.kinds import shape_of
+from staticgrad.ops.layout import size_of
 from staticgrad.ops.registry import constant, literal, plain
 from staticgrad.origin import source_line
 from staticgrad.tensor.arithmetic import floor_divide
 from staticgrad.tensor.creation import filled
 from staticgrad.tensor.dispatch import function
 from staticgrad.tensor.gathering import positions_of_mask, refuse_nowhere
-from staticgrad.tensor.layout import size_of
 from staticgrad.tensor.shape import axis_of, reshape
 from staticgrad.tensor.windows import at_least_rank_1
 from staticgrad.types import DType, Shape, TensorType, dims_agree

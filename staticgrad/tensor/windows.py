@@ -12,10 +12,10 @@ from staticgrad import ops
 from staticgrad.errors import DeclarationError, ShapeError, shown
 from staticgrad.graph import Value, constant_of
 from staticgrad.ops.kinds import shape_of
+from staticgrad.ops.layout import numbers_along, size_of
 from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
 from staticgrad.tensor.dispatch import function
-from staticgrad.tensor.layout import numbers_along, size_of
 from staticgrad.tensor.shape import axis_of, flatten, movedim, repeat, sizes_given, transpose, whole_numbers
 from staticgrad.types import DType, is_static, is_unknown
 

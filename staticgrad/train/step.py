@@ -72,6 +72,20 @@ class TrainStep:
             folder, self.graph, self.eval_graph, self.predict_graph, self.state, self.metrics, self.parameters
         )
 
+    @property
+    def predictions(self) -> Graph:
+        """The graph of the predictions; DeclarationError where there are none."""
+        if self.predict_graph is None:
+            raise DeclarationError(f"the step has no predictions; pass predictions= to sg.train_step ({source_line()})")
+        return self.predict_graph
+
+    def inference_model(self, state: Mapping[str, Array]) -> onnx.ModelProto:
+        """The predictions as an ordinary model with this state as initializers."""
+        graph = self.predictions
+        baked = {name: array for name, array in state.items() if name in graph.inputs}
+        model: onnx.ModelProto = exporters.to_model(graph, exporters.metadata_of("inference"), baked)
+        return model
+
     def export_training_info(self, path: str | os.PathLike[str]) -> None:
         """Write the step in ONNX's own form: a model of the predictions, or of the loss, with a TrainingInfoProto."""
         inference = self.eval_graph if self.predict_graph is None else self.predict_graph

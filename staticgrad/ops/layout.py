@@ -6,24 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from staticgrad import ops
 from staticgrad.graph import Value
+from staticgrad.ops.arithmetic import div, mul
+from staticgrad.ops.creation import range_
 from staticgrad.ops.registry import constant
+from staticgrad.ops.shape import concat, reshape, shape, squeeze
 from staticgrad.types import Dim, TensorType, divide_dims, multiply_dims, unknown
 
 
 def size_of(x: Value, axis: int) -> Value:
     """The size of one dimension, as an int64 of rank 0."""
     size = x.type.shape[axis]
-    return (
-        constant(np.array(size)) if isinstance(size, int) else ops.squeeze(ops.shape(x, start=axis, end=axis + 1), [0])
-    )
+    return constant(np.array(size)) if isinstance(size, int) else squeeze(shape(x, start=axis, end=axis + 1), [0])
 
 
 def numbers_along(x: Value, axis: int) -> Value:
     """`0, 1, ...`, one number for each element along `axis`."""
     size = x.type.shape[axis]
-    return constant(np.arange(size)) if isinstance(size, int) else ops.range_(0, size_of(x, axis), 1)
+    return constant(np.arange(size)) if isinstance(size, int) else range_(0, size_of(x, axis), 1)
 
 
 class Part:
@@ -41,10 +41,10 @@ class Part:
 
     def measured(self, x: Value) -> Value:
         """The size that the run has, as a list of one number."""
-        length = ops.shape(x, start=self.axis, end=self.axis + 1)
+        length = shape(x, start=self.axis, end=self.axis + 1)
         if self.times != 1:
-            length = ops.mul(length, constant(np.array([self.times])))
-        return length if self.over == 1 else ops.div(length, constant(np.array([self.over])))
+            length = mul(length, constant(np.array([self.times])))
+        return length if self.over == 1 else div(length, constant(np.array([self.over])))
 
 
 def laid_out(x: Value, sizes: Sequence[int | Part]) -> Value:
@@ -61,6 +61,6 @@ def laid_out(x: Value, sizes: Sequence[int | Part]) -> Value:
             size.measured(x) if isinstance(size, Part) and not isinstance(d, int) else constant(np.array([d], np.int64))
             for size, d in zip(sizes, dims, strict=True)
         ]
-        target = ops.concat(*parts, axis=0)
-    node = ops.reshape.apply((x, target), {"allowzero": not inferred}, (TensorType(x.type.dtype, dims),))
+        target = concat(*parts, axis=0)
+    node = reshape.apply((x, target), {"allowzero": not inferred}, (TensorType(x.type.dtype, dims),))
     return node.outputs[0]

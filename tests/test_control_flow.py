@@ -1,0 +1,284 @@
+"""Branches and loops: values, types, and derivatives against central differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from derivative_checks import Array, check
+from drawing import draw
+
+import staticgrad as sg
+from staticgrad import ops
+from staticgrad.graph import Graph, Node
+from staticgrad.methods import OPERATORS
+from staticgrad.ops.foreign import Foreign
+
+BOTH = pytest.mark.parametrize("condition", [True, False])
+SIZES = pytest.mark.parametrize("sizes", ["fixed", "named", "unknown"])
+
+
+def flag(x: bool) -> Array:
+    return np.array(x)
+
+
+def count(n: int) -> Array:
+    return np.array(n)
+
+
+# - If -
+
+
+@BOTH
+@SIZES
+def test_branches_of_different_captured_values(condition: bool, sizes: str) -> None:
+    def build(c: Any, x: Any, w: Any, unused: Any) -> Any:
+        return ops.if_(c, lambda: (x * w, x.sum()), lambda: (x.exp(), w.sum() * w.sum())), unused * 2.0
+
+    def flat(*xs: Any) -> Any:
+        pair, last = build(*xs)
+        return (*pair, last)
+
+    check(flat, flag(condition), draw(2, 3), draw(2, 3), draw(2), sizes=sizes)
+
+
+@BOTH
+def test_branches_that_give_a_captured_value_or_a_literal(condition: bool) -> None:
+    check(lambda c, x: ops.if_(c, lambda: x, lambda: ops.constant(np.ones(3))), flag(condition), draw(3))
+
+
+@BOTH
+def test_a_value_used_in_a_branch_and_outside_and_twice(condition: bool) -> None:
+    def build(c: Any, x: Any) -> Any:
+        y = x.sin()
+        return ops.if_(c, lambda: y * y * x, lambda: ops.if_(c.logical_not(), lambda: y.exp(), lambda: x)) * y
+
+    check(build, flag(condition), draw(3))
+
+
+@BOTH
+def test_sizes_in_which_branches_differ_are_unknown(condition: bool) -> None:
+    def build(c: Any, x: Any) -> Any:
+        y = ops.if_(c, lambda: ops.concat(x, x, axis=0), lambda: x * x)
+        assert y.shape == (None, 2)
+        return y * 2.0
+
+    check(build, flag(condition), draw(3, 2))
+
+
+# - Scan -
+
+
+def recurrent(h: Any, x: Any, w: Any, **how: Any) -> Any:
+    def step(h: Any, x: Any) -> Any:
+        following = (h @ w + x).tanh()
+        return [following], [following * x, h]
+
+    (last,), (ys, hs) = ops.scan(step, [h], [x], **how)
+    return last, ys, hs
+
+
+@SIZES
+def test_scan_against_a_python_loop(sizes: str) -> None:
+    h, x, w = draw(2, 3), draw(4, 2, 3), draw(3, 3)
+    last, ys, hs = check(recurrent, h, x, w, sizes=sizes)
+    for t in range(4):
+        np.testing.assert_allclose(hs[t], h)
+        h = np.tanh(h @ w + x[t])
+        np.testing.assert_allclose(ys[t], h * x[t])
+    np.testing.assert_allclose(last, h)
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+@pytest.mark.parametrize("axes", [(1, 0, 2), (-1, 2, -3)])
+def test_directions_and_axes(direction: int, axes: tuple[int, int, int]) -> None:
+    x = np.moveaxis(draw(4, 2, 3), 0, axes[0])
+    how = {"input_axes": [axes[0]], "output_axes": axes[1:], "input_directions": [direction]}
+    how |= {"output_directions": [1 - direction, direction]}
+    check(lambda h, x, w: recurrent(h, x, w, **how), draw(2, 3), x, draw(3, 3))
+
+
+def test_a_state_from_a_captured_value_and_one_that_no_gradient_reaches() -> None:
+    def build(x: Any, w: Any, v: Any) -> Any:
+        def step(a: Any, counter: Any, noise: Any, x: Any) -> Any:
+            return [a * w + x, counter + 1, noise * 2.0], [a * ops.cast(counter, to="float64") * noise]
+
+        (a, n, _), (y,) = ops.scan(step, [w, 0, ops.cast(v, to="float64")], [x])
+        return a, y, n
+
+    check(build, draw(3, 2), draw(2), np.array([1, 2]))
+
+
+def test_states_that_change_places() -> None:
+    def step(a: Any, b: Any, x: Any) -> Any:
+        return [b, a * x], [a]
+
+    def build(a: Any, b: Any, x: Any) -> Any:
+        (_, last), (ys,) = ops.scan(step, [a, b], [x])
+        return last, ys
+
+    check(build, draw(2), draw(2), draw(3, 2))
+
+
+def test_a_scan_without_states_and_one_whose_gradient_needs_no_sequence() -> None:
+    check(lambda x, w: ops.scan(lambda x: ([], [x * w, w]), [], [x])[1], draw(3, 2), draw(2))
+    check(lambda h, x: ops.scan(lambda h, x: ([h * 2.0], []), [h], [x])[0], draw(2), draw(3, 1))
+
+
+# - Loop -
+
+
+@SIZES
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_loop_of_a_number_of_steps(sizes: str, steps: int) -> None:
+    def build(n: Any, h: Any, w: Any) -> Any:
+        def step(i: Any, h: Any, k: Any) -> Any:
+            return None, [(h * w).sin() + ops.cast(k, to="float64"), k + i], [h * h]
+
+        (last, k), (ys,) = ops.loop(step, [h, 1], n)
+        return last, ys, k
+
+    check(build, count(steps), draw(2), draw(2), sizes=sizes)
+
+
+def test_loop_that_ends_early() -> None:
+    def build(limit: Any, h: Any, w: Any) -> Any:
+        def step(i: Any, h: Any) -> Any:
+            following = h * w
+            return (following.sum() < limit), [following], [following]
+
+        (last,), (ys,) = ops.loop(step, [h])
+        return last, ys
+
+    last, ys = check(build, np.array(20.0), np.array([1.0, 1.5]), np.array([1.5, 1.7]))
+    assert len(ys) == 5 and last.sum() >= 20
+
+
+@BOTH
+def test_condition_to_begin(condition: bool) -> None:
+    def build(c: Any, h: Any, w: Any) -> Any:
+        (last,), _ = ops.loop(lambda i, h: (None, [h * w], []), [h], 3, c)
+        return last
+
+    check(build, flag(condition), draw(2), draw(2))
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_states_whose_sizes_change(steps: int) -> None:
+    def build(n: Any, h: Any, w: Any) -> Any:
+        def step(i: Any, h: Any, s: Any) -> Any:
+            following = ops.concat(h * h, w * s, axis=0)
+            return None, [following, s + h.sum()], [s]
+
+        (last, s), (ys,) = ops.loop(step, [h, 1.0 * w.sum()], n)
+        assert last.shape == (None,)
+        return last.sin(), s, ys
+
+    check(build, count(steps), draw(2) / 3, draw(1) / 3)
+
+
+def test_types_of_loops() -> None:
+    x = sg.input("x", ["N", 2])
+    n = ops.shape(x)
+    (h,), (y,) = ops.loop(lambda i, h: (None, [h * 2.0], [h]), [x], ops.gather(n, 0))
+    assert h.shape == ("N", 2) and y.shape == ("N", "N", 2)
+    assert ops.loop(lambda i, h: (None, [h], [i]), [x], 4)[1][0].shape == (4,)
+    assert ops.loop(lambda i, h: (i < 2, [h], [i]), [x], 4)[1][0].shape == (None,)
+
+
+# - nested -
+
+
+@BOTH
+def test_a_loop_in_a_scan_in_a_branch(condition: bool) -> None:
+    def build(c: Any, n: Any, x: Any, w: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            (k,), _ = ops.loop(lambda i, k: (None, [(k * w).sin() + x], []), [h], n)
+            return [k], [k * w]
+
+        def taken() -> Any:
+            (h,), (ys,) = ops.scan(step, [w], [x])
+            return h, ys
+
+        return ops.if_(c, taken, lambda: (w * w, x * w))
+
+    check(build, flag(condition), count(2), draw(2, 2), draw(2))
+
+
+def test_a_gradient_taken_inside_a_body() -> None:
+    def build(x: Any, w: Any) -> Any:
+        def descend(i: Any, x: Any) -> Any:
+            return None, [x - 0.1 * sg.grad(((x * w).sin() ** 2).sum(), x)], []
+
+        return ops.loop(descend, [x], 3)[0][0]
+
+    check(build, draw(2), draw(2))
+
+
+def test_replaced_derivatives_in_bodies() -> None:
+    def build(x: Any, w: Any) -> Any:
+        double = sg.custom_vjp(lambda x, w: x * w, lambda g, y, x, w: (g * w, g * x))
+        blocked = sg.stop_gradient
+        (h,), (ys,) = ops.scan(lambda h, x: ([double(h, w) + x], [double(x, w) + 0.0 * blocked(h)]), [w], [x])
+        (k,), _ = ops.loop(lambda i, k: (None, [double(k, w)], []), [h], 2)
+        return h, ys, k
+
+    check(build, draw(3, 2), draw(2))
+
+
+def test_third_derivatives() -> None:
+    def build(h: Any, w: Any) -> Any:
+        (last,), _ = ops.loop(lambda i, h: (None, [(h * w).sin()], []), [h], 3)
+        return sg.grad(last.sum(), w)
+
+    check(build, draw(2), draw(2))
+
+
+# - what is refused -
+
+
+def test_what_has_no_derivative_inside_is_named_and_only_on_the_path() -> None:
+    x = sg.input("x", [3, 2])
+    bare = OPERATORS["Sin"].rule
+    try:
+        OPERATORS["Sin"].rule = None
+        sines = ops.if_(x[0, 0] > 0, lambda: ops.scan(lambda h, e: ([h.sin()], [e]), [x[0]], [x])[0][0], lambda: x[1])
+        with pytest.raises(sg.UnsupportedOperatorError, match=r"Sin \(test_control_flow.py:\d+\): no gradient rule"):
+            sg.grad(sines.sum(), x)
+        (_, kept), _ = ops.scan(lambda h, k, e: ([h.sin(), k * e], []), [x[0], x[1]], [x])
+        sg.grad(kept.sum(), x)
+    finally:
+        OPERATORS["Sin"].rule = bare
+
+
+def test_random_numbers_inside_are_refused() -> None:
+    x = sg.input("x", [3, 2])
+    noise = Foreign("RandomNormal", "", differentiable=False, opset=22)
+
+    def step(i: Any, h: Any) -> Any:
+        drawn = Node(noise, (), {}, [h.type]).outputs[0]
+        return None, [h * drawn], []
+
+    (h,), _ = ops.loop(step, [x], 3)
+    with pytest.raises(sg.UnsupportedOperatorError, match="draws other numbers"):
+        sg.grad(h.sum(), x)
+
+
+def test_sizes_that_change_in_a_body_of_fixed_sizes_are_refused() -> None:
+    x = sg.input("x", [None])
+    state = sg.input("state", [2])
+    growing = Graph(
+        "body",
+        {"i": sg.input("i", [], "int64"), "c": sg.input("c", [], "bool"), "s": state},
+        {"c": sg.constant(True), "s": ops.concat(state, state, axis=0)},
+    )
+    with pytest.raises(sg.ShapeError, match="a size that changes is declared unknown"):
+        OPERATORS["Loop"].apply((sg.constant(3), None, x), {"body": growing})
+
+
+def test_states_moved_on_in_training_are_refused() -> None:
+    norm = sg.nn.BatchNorm1d(2)
+    x = sg.input("x", [3, 4, 2])
+    with pytest.raises(sg.DeclarationError, match="moves states on in training"):
+        ops.scan(lambda e: ([], [norm(e)]), [], [x])
