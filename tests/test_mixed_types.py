@@ -66,7 +66,9 @@ def test_whole_base_has_no_derivative_by_a_floating_exponent() -> None:
 
 def test_constants_of_mixed_powers_keep_the_type_of_the_base() -> None:
     literals = "b = Constant<value = float[2] {1.5, 2}>()  e = Constant<value = int64[2] {3, 2}>()"
-    proto = model(f"(double[2] x) => (double[2] y) {{ {literals}  p = Pow(b, e)  w = Cast<to = 11>(p)  y = Mul(w, x) }}")
+    proto = model(
+        f"(double[2] x) => (double[2] y) {{ {literals}  p = Pow(b, e)  w = Cast<to = 11>(p)  y = Mul(w, x) }}"
+    )
     (found,) = gradients(proto, ["x"], {"x": np.ones(2)})
     np.testing.assert_allclose(found, [1.5**3, 4])
 

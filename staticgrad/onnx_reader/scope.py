@@ -17,7 +17,7 @@ from staticgrad.onnx_reader.dialect import lowered, upgraded
 from staticgrad.onnx_reader.loading import Source
 from staticgrad.onnx_reader.tensors import array_of
 from staticgrad.ops.foreign import Foreign
-from staticgrad.ops.onnx_types import read_type, write_type
+from staticgrad.ops.onnx_types import inner_type, is_sequence, read_type, write_type
 from staticgrad.ops.registry import DIALECT, constant
 from staticgrad.origin import SourceLine, current_origin
 from staticgrad.types import Dim, DType, OpaqueType, TensorType
@@ -509,6 +509,11 @@ class Scope:
     def _typed_body(self, node: onnx.NodeProto, graph: onnx.GraphProto, given: Sequence[Value | None]) -> Body:
         """A body read with the types that its node hands to it; what it hands on itself is as wide as needed."""
         declared = [read_type(v.type, self.names.dim) if v.type.WhichOneof("value") else _UNTYPED for v in graph.input]
+        if node.op_type == "SequenceMap" and not node.domain:
+            # What a body declares of elements is more than what is known of a sequence.
+            handed = [_UNTYPED if v is None else inner_type(v.type) if is_sequence(v.type) else v.type for v in given]
+            pairs = zip(declared, handed, strict=False)
+            declared = [h if isinstance(d, OpaqueType) and d.rankless else d for d, h in pairs]
         if node.op_type not in ("Loop", "Scan") or node.domain:
             return self._body(graph, declared)
         types = [None if v is None else v.type for v in given]

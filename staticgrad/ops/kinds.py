@@ -16,6 +16,7 @@ from staticgrad.origin import source_line
 from staticgrad.types import (
     Dim,
     DType,
+    OpaqueType,
     Shape,
     TensorType,
     add_dims,
@@ -218,13 +219,18 @@ def stored(attribute: float) -> float:
 def shape_of(x: Value) -> Value:
     """The shape of `x` as an int64 tensor: a literal where it is known."""
     shape = x.type.shape
-    return constant(np.array(shape, np.int64)) if is_static(shape) else OPERATORS["Shape"](x)
+    static = is_static(shape) and not isinstance(x.type, OpaqueType)
+    return constant(np.array(shape, np.int64)) if static else OPERATORS["Shape"](x)
 
 
 def reshape_like(g: Value, x: Value) -> Value:
     """`g` in the shape of `x`; at most one unknown size needs no run-time shape."""
     shape = x.type.shape
-    if g.type.shape == shape:
+    if isinstance(x.type, OpaqueType):
+        # Of unknown rank.
+        node = OPERATORS["Reshape"].apply((g, shape_of(x)), {"allowzero": True}, (x.type,))
+        return node.outputs[0]
+    if g.type.shape == shape and not isinstance(g.type, OpaqueType):
         return g
     dynamic = [i for i, d in enumerate(shape) if not isinstance(d, int)]
     allowzero = False

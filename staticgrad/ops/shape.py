@@ -24,6 +24,7 @@ from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.types import (
     Dim,
     DType,
+    OpaqueType,
     TensorType,
     add_dims,
     broadcast_shapes,
@@ -35,7 +36,7 @@ from staticgrad.types import (
 )
 
 
-@onnx_op("Identity", type=same, content=lambda x: x.content)
+@onnx_op("Identity", type=same, content=lambda x: x.content, opaque=True)
 def identity(x: Input) -> Value:
     """`x` itself."""
 
@@ -45,16 +46,17 @@ def _(g, y, x):
     return g
 
 
-def _shape_content(x: Value, *, start: int = 0, end: int | None = None) -> tuple[Dim, ...]:
-    return x.type.shape[slice(start, end)]
+def _shape_content(x: Value, *, start: int = 0, end: int | None = None) -> tuple[Dim, ...] | None:
+    return None if isinstance(x.type, OpaqueType) else x.type.shape[slice(start, end)]
 
 
-@onnx_op(
-    "Shape",
-    type=lambda x, **a: TensorType(DType.int64, (len(_shape_content(x, **a)),)),
-    content=_shape_content,
-    differentiable=False,
-)
+def _shape_type(x: Value, **slicing: Any) -> TensorType:
+    require(not isinstance(x.type, OpaqueType) or x.type.rankless, f"a tensor is expected, {x.type} came")
+    content = _shape_content(x, **slicing)
+    return TensorType(DType.int64, (unknown() if content is None else len(content),))
+
+
+@onnx_op("Shape", type=_shape_type, content=_shape_content, differentiable=False, opaque=True)
 def shape(x: Input, *, start: int = 0, end: int | None = None) -> Value:
     """The dimensions of `x` as an int64 tensor."""
 
