@@ -13,7 +13,7 @@ from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.onnx_types import write_type
 from staticgrad.ops.registry import DIALECT
 from staticgrad.origin import SourceLine
-from staticgrad.types import DType, TensorType, as_dtype
+from staticgrad.types import DType, OpaqueType, TensorType, as_dtype
 
 from .opset import FLOOR, lowest_opset, stamp
 
@@ -177,7 +177,10 @@ class _Writer:
             attributes = _given_attributes(written, node, self._schema(operator))
             results = [v.type.dtype for v in node.outputs[: len(outputs)]]
             known = (operator, len(types), *types, *results, *attributes.items()) if operator not in _FILLED else None
-            if known is None or known not in self.seen:
+            if any(type(v.type) is OpaqueType for v in (*node.inputs, *node.outputs) if v is not None):
+                # What is no tensor the older forms may not take.
+                self.opset = max(self.opset, onnx.defs.get_schema(operator, DIALECT).since_version)
+            elif known is None or known not in self.seen:
                 self.seen.add(known)
                 self.opset = max(self.opset, lowest_opset(operator, types, results, attributes))
         for key, body in bodies(node).items():
@@ -337,6 +340,9 @@ def _given_attributes(written: onnx.NodeProto, node: Node, schema: Attributes) -
         elif kind is _KINDS.FLOATS:
             attribute.type = _ATTRIBUTE.FLOATS
             attribute.floats.extend(value)
+        elif kind is _KINDS.TYPE_PROTO:
+            attribute.type = _ATTRIBUTE.TYPE_PROTO
+            write_type(attribute.tp, value)
         elif kind is _KINDS.TENSOR:
             attribute.type = _ATTRIBUTE.TENSOR
             write_tensor(attribute.t, "", value)

@@ -12,10 +12,11 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, GradientError, ShapeError, UnsupportedOperatorError, shown
 from staticgrad.graph import Leaf, Node, Value, bodies, collection_paused, topological
-from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative, zeros_like
+from staticgrad.ops.kinds import reshape_like, shape_of, with_derivative, without_derivative
 from staticgrad.ops.registry import constant, literal, plain, shared_literal
+from staticgrad.ops.sequence import added, zeros_of
 from staticgrad.origin import Derivation, deriving_from, source_line
-from staticgrad.types import TensorType, dims_agree, is_unknown
+from staticgrad.types import OpaqueType, TensorType, dims_agree, is_unknown
 
 Cotangents = dict[Value, Value]
 
@@ -47,7 +48,7 @@ def _accumulate(
                 for x, pulled in _pull(node, arrived, reached):
                     if x in reached:
                         g = sum_to(pulled, x)
-                        cotangents[x] = cotangents[x] + g if x in cotangents else g
+                        cotangents[x] = added(cotangents[x], g) if x in cotangents else g
 
 
 def differentiated(
@@ -106,7 +107,7 @@ def _pull_through_body(node: Node, arrived: Sequence[Value | None], reached: set
     seeds: Cotangents = {}
     for y, g in zip(result if isinstance(result, tuple) else (result,), arrived, strict=False):
         if y is not None and g is not None:
-            seeds[y] = seeds[y] + g if y in seeds else g
+            seeds[y] = added(seeds[y], g) if y in seeds else g
     ends = list(dict.fromkeys(differentiable_inputs(node)))
     targets = [x for x in ends if x in reached and x.type.dtype.is_float]
     cotangents = pull_within(seeds, targets, ends)
@@ -167,6 +168,10 @@ def sum_to(g: Value, x: Value) -> Value:
             f"a cotangent of {g.type.dtype} came for {x.type.dtype}, from the rule of a node at {x.source} "
             f"({source_line()})"
         )
+    if isinstance(x.type, OpaqueType):
+        return g if g.type == x.type else ops.identity.apply((g,), types=(x.type,)).outputs[0]
+    if isinstance(g.type, OpaqueType):
+        return reshape_like(g, x)
     wide, narrow = g.type.shape, x.type.shape
     if wide == narrow:
         return g
@@ -229,6 +234,9 @@ def _seeds(values: Sequence[Value], given: Any, single: bool, what: str) -> list
         seed = seed if isinstance(seed, Value) else literal(seed, value.type.dtype)
         if seed.type.dtype is not value.type.dtype:
             raise DTypeError(f"{what} is {seed.type}, its value {value.type}; cast the {what} ({source_line()})")
+        opaque = isinstance(seed.type, OpaqueType) or isinstance(value.type, OpaqueType)
+        if opaque and seed.type != value.type:
+            raise DTypeError(f"{what} is {seed.type}, its value {value.type}; the types must agree ({source_line()})")
         if len(seed.type.shape) != len(value.type.shape) or any(
             not dims_agree(a, b) for a, b in zip(seed.type.shape, value.type.shape, strict=True)
         ):
@@ -241,7 +249,7 @@ def _pulled_back(outputs: Sequence[Value], inputs: Sequence[Value], seeds: Seque
     with collection_paused():
         cotangents: Cotangents = {}
         for output, seed in zip(outputs, seeds, strict=True):
-            cotangents[output] = cotangents[output] + seed if output in cotangents else seed
+            cotangents[output] = added(cotangents[output], seed) if output in cotangents else seed
         backward(cotangents, inputs)
         return [cotangents.get(x) for x in inputs]
 
@@ -257,7 +265,7 @@ def vjp(outputs: Any, inputs: Any, cotangents: Any) -> Any:
     _float_only(values, "output")
     _float_only(wrt, "input")
     found = _pulled_back(values, wrt, _seeds(values, cotangents, single, "cotangent"))
-    results = tuple(zeros_like(x) if g is None else g for x, g in zip(wrt, found, strict=True))
+    results = tuple(zeros_of(x) if g is None else g for x, g in zip(wrt, found, strict=True))
     return results[0] if alone else results
 
 
@@ -265,9 +273,10 @@ def check_scalar(loss: object, remedy: str = "") -> None:
     """Refuse what is no Value of rank 0 as a loss; `remedy` says what else there is to do."""
     if not isinstance(loss, Value):
         raise DeclarationError(f"the loss must be a Value, {shown(loss)} came ({source_line()})")
-    if loss.type.shape != ():
+    if loss.type.shape != () or isinstance(loss.type, OpaqueType):
+        came = f"it is {loss.type}" if isinstance(loss.type, OpaqueType) else f"its shape is {list(loss.shape)}"
         raise GradientError(
-            f"the loss must be one number, its shape is {list(loss.shape)}; reduce it with .sum() or .mean(){remedy}; "
+            f"the loss must be one number, {came}; reduce it with .sum() or .mean(){remedy}; "
             f"loss declared at {loss.source} ({source_line()})"
         )
 
@@ -298,7 +307,7 @@ def grad(loss: Value, wrt: Any, unused: str = "error") -> Any:
             f"the loss does not depend on {names}; leave it out, or pass unused='zero' or 'none' ({source_line()})"
         )
     gradients = tuple(
-        g if g is not None else None if unused == "none" and x not in reached else zeros_like(x)
+        g if g is not None else None if unused == "none" and x not in reached else zeros_of(x)
         for x, g in zip(values, found, strict=True)
     )
     return gradients[0] if alone else gradients
@@ -320,7 +329,7 @@ def jvp(outputs: Any, inputs: Any, tangents: Any) -> Any:
     pulled = _pulled_back(values, wrt, dummies)
     reached = [(g, t) for g, t in zip(pulled, seeds, strict=True) if g is not None]
     transposed = _pulled_back([g for g, _ in reached], dummies, [t for _, t in reached])
-    results = tuple(zeros_like(y) if t is None else t for y, t in zip(values, transposed, strict=True))
+    results = tuple(zeros_of(y) if t is None else t for y, t in zip(values, transposed, strict=True))
     return results[0] if alone else results
 
 
@@ -329,7 +338,7 @@ def hvp(loss: Value, wrt: Any, vectors: Any) -> Any:
     values, alone = _aligned(wrt, "wrt")
     first = grad(loss, values, unused="zero")
     found = _pulled_back(first, values, _seeds(first, [vectors] if alone else vectors, False, "vector"))
-    results = tuple(zeros_like(x) if g is None else g for x, g in zip(values, found, strict=True))
+    results = tuple(zeros_of(x) if g is None else g for x, g in zip(values, found, strict=True))
     return results[0] if alone else results
 
 
@@ -341,6 +350,9 @@ def jacobian(y: Value, x: Any) -> Any:
     values, alone = _aligned(x, "x")
     _float_only([y], "y")
     _float_only(values, "x")
+    for value in (y, *values):
+        if isinstance(value.type, OpaqueType):
+            raise DTypeError(f"a Jacobian is of tensors of known rank, {value.type} came ({source_line()})")
     shape = y.type.shape
     if not all(isinstance(d, int) for d in shape):
         raise ShapeError(

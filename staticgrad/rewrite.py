@@ -27,7 +27,7 @@ from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.registry import DIALECT, Operator, constant
 from staticgrad.origin import rewriting
 from staticgrad.pruning import pruned
-from staticgrad.types import TensorType
+from staticgrad.types import OpaqueType, TensorType
 
 Equation = Callable[[Node], Value | None]
 """Left side in, right side out: a value equal to the node's first output, or None where the equation does not apply."""
@@ -233,7 +233,10 @@ class Rebuild:
     def _rewritten(self, node: Node) -> Value | None:
         """The right side of the first equation that applies."""
         equations = self.equations.get(node.op.name)
-        if equations is not None:
+        # What is known of tensors holds for others in places only.
+        if equations is not None and not any(
+            type(v.type) is OpaqueType for v in (*node.inputs, *node.outputs) if v is not None
+        ):
             with rewriting(node):
                 for equation in equations:
                     result = equation(node)

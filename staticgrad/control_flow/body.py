@@ -9,9 +9,9 @@ from typing import NamedTuple
 from staticgrad.differentiate import Cotangents, differentiable_inputs, differentiated, pull_within, refusals
 from staticgrad.graph import Graph, Node, Value
 from staticgrad.ops.bodies import Inside, formal, made_from_here
+from staticgrad.ops.sequence import added
 from staticgrad.origin import current_origin, deriving_from
 from staticgrad.rewrite import draws_numbers
-from staticgrad.types import OpaqueType
 
 Given = Sequence[Value | None]
 Result = tuple[Value | None, ...]
@@ -83,7 +83,7 @@ def pull(body: Body, arriving: Iterable[int], targets: Iterable[Value]) -> tuple
         seeds: Cotangents = {}
         for o, g in formals.items():
             y = body.results[o]
-            seeds[y] = seeds[y] + g if y in seeds else g
+            seeds[y] = added(seeds[y], g) if y in seeds else g
         cotangents = pull_within(seeds, targets, body.ends, _deriving())
         more = {o for i, o in body.states if body.formals[i] in cotangents} - live
         if not more:
@@ -112,9 +112,6 @@ def refused(body: Body, wanted: Iterable[int], arrives: Sequence[bool]) -> str |
         live += more
     reasons = list(refusals(active, reached, outputs))
     touched = [body.results[o] for o in live if body.results[o] in reached or body.results[o] in targets]
-    for y in touched:
-        if isinstance(y.type, OpaqueType):
-            reasons.append(f"a {y.type} passes out of its body, and only tensors of known rank have cotangents")
     if touched:
         reasons += [
             f"{node.op.name} ({node.source}) in its body draws other numbers when the derivative runs the body again; "

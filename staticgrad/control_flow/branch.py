@@ -17,7 +17,7 @@ from staticgrad.control_flow.body import (
 from staticgrad.graph import Graph, Value
 from staticgrad.ops.bodies import captured_by
 from staticgrad.ops.control_flow import if_operator
-from staticgrad.ops.kinds import zeros_like
+from staticgrad.ops.sequence import zeros_of
 
 
 @if_operator.refuses
@@ -58,7 +58,7 @@ def _(
     results, needed = [], []
     for body, inside, (formals, cotangents) in zip(branches, insides, pulled, strict=True):
         inner = [body.formals[i] for i in found]
-        results.append([cotangents[x] if x in cotangents else zeros_like(x) for x in inner])
+        results.append([cotangents[x] if x in cotangents else zeros_of(x) for x in inner])
         needed.append(captured_by(results[-1], formals.values(), inside))
     places = [{x: i for i, x in enumerate(body.formals)} for body in branches]
     taken = sorted({at[x] for at, values in zip(places, needed, strict=True) for x in values if x in at})

@@ -23,8 +23,8 @@ from staticgrad.control_flow.body import (
 from staticgrad.graph import Graph, Value
 from staticgrad.ops.bodies import captured_by, loop_body
 from staticgrad.ops.control_flow import always_runs, if_operator, loop_operator
-from staticgrad.ops.kinds import zeros_like
 from staticgrad.ops.registry import constant
+from staticgrad.ops.sequence import added, zeros_of
 from staticgrad.types import OpaqueType
 
 
@@ -61,7 +61,7 @@ def _(
     if not carried and not summed:
         return (None,) * len(inputs)
     backwards = [own.formals[i] for i, _ in carried]
-    results = [cotangents[x] if x in cotangents else zeros_like(x) for x in backwards]
+    results = [cotangents[x] if x in cotangents else zeros_of(x) for x in backwards]
     results += [cotangents[own.formals[i]] for i in summed]
     needed = captured_by(results, (), inside)
     branch = graph_of("step", [], needed, results)
@@ -85,7 +85,7 @@ def _(
         # A branch that is always taken gives names to values.
         given = [bound.get(x, x) for x in needed]
         found = if_operator.apply((yes, *given), {"then_branch": branch, "else_branch": branch}).outputs
-        sums = [a + b for a, b in zip(current[len(carried) :], found[len(carried) :], strict=True)]
+        sums = [added(a, b) for a, b in zip(current[len(carried) :], found[len(carried) :], strict=True)]
         return None, [*found[: len(carried)], *sums], ()
 
     begin = [_or_zeros(g[o], y[o]) for _, o in carried] + [_or_zeros(None, inputs[i]) for i in summed]
@@ -102,7 +102,7 @@ def _or_zeros(g: Value | None, x: Value | None) -> Value:
     if g is not None:
         return g
     assert x is not None
-    return zeros_like(x)
+    return zeros_of(x)
 
 
 def _with_results(own: Body, name: str, further: Iterable[Value] = ()) -> Graph:

@@ -19,7 +19,8 @@ from staticgrad.control_flow.body import (
 from staticgrad.graph import Graph, Value
 from staticgrad.ops.bodies import captured_by, formal, scan_attributes
 from staticgrad.ops.control_flow import scan_axes, scan_operator
-from staticgrad.ops.kinds import zeros_like
+from staticgrad.ops.sequence import zeros_of
+from staticgrad.types import OpaqueType
 
 
 @scan_operator.refuses
@@ -31,6 +32,9 @@ def _(
     num_scan_inputs: int,
     **_: object,
 ) -> str | None:
+    for value, asked in zip(inputs, wanted, strict=True):
+        if asked and isinstance(value.type, OpaqueType):
+            return f"its body uses {value.type} from outside, whose cotangent no Scan can carry; use Loop"
     return refused(of_scan(body, num_scan_inputs), positions(wanted), arrives)
 
 
@@ -64,7 +68,7 @@ def _(
         return (None,) * len(inputs)
     sums = {i: formal(f"sum{i}", own.formals[i].type) for i in summed}
     results = [
-        *[cotangents[own.formals[i]] if own.formals[i] in cotangents else zeros_like(own.formals[i]) for i in carried],
+        *[cotangents[own.formals[i]] if own.formals[i] in cotangents else zeros_of(own.formals[i]) for i in carried],
         *[sums[i] + cotangents[own.formals[i]] for i in summed],
         *[cotangents[own.formals[i]] for i in stacked],
     ]
@@ -110,10 +114,10 @@ def _(
         [in_axes[i - count] for i in stacked],
         [1 - in_directions[i - count] for i in stacked],
     )
-    begin = [zeros_like(y[i]) if g[i] is None else g[i] for i in carried]
+    begin = [zeros_of(y[i]) if g[i] is None else g[i] for i in carried]
     given_values = [
         *begin,
-        *[zeros_like(inputs[i]) for i in summed],
+        *[zeros_of(inputs[i]) for i in summed],
         *tapes,
         *[inputs[i] for i in read],
         *[g[o] for o in given],

@@ -10,8 +10,9 @@ import onnx
 
 from staticgrad.errors import DeclarationError
 from staticgrad.onnx_reader.tensors import array_of
+from staticgrad.ops.onnx_types import read_type
 from staticgrad.ops.registry import Operator
-from staticgrad.types import dtype_from_onnx
+from staticgrad.types import dtype_from_onnx, unknown
 
 _PROTO = onnx.AttributeProto
 _DTYPES = {"to", "dtype", "output_dtype", "precision"}
@@ -54,4 +55,6 @@ def _value(given: onnx.AttributeProto, default: Any, folder: Path | None) -> Any
         return tuple(text.decode("utf-8", "replace") for text in given.strings)
     if kind == _PROTO.TENSOR:
         return array_of(given.t, folder)[0]
+    if kind == _PROTO.TYPE_PROTO:
+        return read_type(given.tp, lambda _: unknown())
     raise DeclarationError(f"the attribute {given.name!r} has a kind that is not known here")

@@ -7,7 +7,7 @@ import onnx
 from staticgrad.onnx_reader import argument_changes, meaning_changes, resize_changes
 from staticgrad.onnx_reader.rewriting import Context, Upgrades
 
-__all__ = ["UPGRADES", "Context", "upgraded"]
+__all__ = ["UPGRADES", "Context", "lowered", "upgraded"]
 
 UPGRADES: Upgrades = {
     **argument_changes.UPGRADES,
@@ -26,3 +26,9 @@ def upgraded(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.No
         if opset < below:
             return upgrade(node, opset, context)
     return None
+
+
+def lowered(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.NodeProto] | None:
+    """A node of an opset above the dialect's as nodes of the dialect, or None where it means the same there."""
+    lower = meaning_changes.NEWER.get(node.op_type)
+    return None if lower is None else lower(node, opset, context)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx
 
 from staticgrad.onnx_reader.rewriting import (
     ALWAYS,
     Context,
+    Upgrade,
     Upgrades,
     attributes_of,
     gone,
@@ -119,6 +122,31 @@ def _recurrent(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.
             nodes.append(made("Transpose", [inner.output[position]], [node.output[position]], perm=perm))
     return nodes
 
+
+def _mod(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.NodeProto] | None:
+    """The remainder of floats with the sign of the divisor, which the newest opsets have."""
+    a, b = node.input
+    if attributes_of(node).get("fmod", 0) or context.element_type(a) not in _FLOATS:
+        return None
+    remainder, product, moved, signs, differ = (
+        context.fresh(stem) for stem in ("remainder", "product", "moved", "sign", "differ")
+    )
+    nodes, zero = number_like(context, 0, a)
+    return [
+        *nodes,
+        made("Mod", [a, b], [remainder], fmod=1),
+        made("Sign", [remainder], [signs]),
+        made("Mul", [signs, b], [product]),
+        made("Less", [product, zero], [differ]),
+        made("Add", [remainder, b], [moved]),
+        made("Where", [differ, moved, remainder], [node.output[0]], name=node.name),
+    ]
+
+
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+NEWER: Mapping[str, Upgrade] = {"Mod": _mod}
+"""Nodes that only an opset above the dialect has, as nodes of the dialect."""
 
 UPGRADES: Upgrades = {
     "Softmax": ((13, _softmax),),

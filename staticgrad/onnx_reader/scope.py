@@ -13,11 +13,11 @@ from staticgrad.graph import Array, Leaf, Node, Value, constant_of
 from staticgrad.methods import OPERATORS
 from staticgrad.onnx_reader.attributes import attributes_of
 from staticgrad.onnx_reader.bodies import Body, joined, widened
-from staticgrad.onnx_reader.dialect import upgraded
+from staticgrad.onnx_reader.dialect import lowered, upgraded
 from staticgrad.onnx_reader.loading import Source
 from staticgrad.onnx_reader.tensors import array_of
 from staticgrad.ops.foreign import Foreign
-from staticgrad.ops.onnx_types import read_type, write_type
+from staticgrad.ops.onnx_types import inner_type, is_sequence, read_type, write_type
 from staticgrad.ops.registry import DIALECT, constant
 from staticgrad.origin import SourceLine, current_origin
 from staticgrad.types import Dim, DType, OpaqueType, TensorType
@@ -230,7 +230,7 @@ class Scope:
             if function in names.functions:
                 self._function(function, node, number)
             elif domain:
-                self._foreign(node, domain, f"nothing is known of operators of the domain {domain!r}")
+                self._other_domain(node, domain)
             else:
                 self._standard(node)
         except StaticgradError as error:
@@ -259,11 +259,26 @@ class Scope:
         for made in [node] if following is None else following:
             self._dialect(made)
 
+    def _other_domain(self, node: onnx.NodeProto, domain: str) -> None:
+        """A node of a domain that is not ONNX's own: by its function body where onnx has one, else as it stands."""
+        opset = self.opsets.get(domain)
+        if opset is not None and onnx.defs.has(node.op_type, domain):
+            schema = onnx.defs.get_schema(node.op_type, opset, domain)
+            function = self._schema_function(node, schema, opset)
+            if function is not None:
+                if all(o.domain for o in function.opset_import):
+                    function.opset_import.add(version=self.opsets.get("", DIALECT))
+                self._expand(function, node, (domain, node.op_type, str(opset)))
+                return
+        reason = _OTHER_DOMAINS.get(domain, f"nothing is known of operators of the domain {domain!r}")
+        self._foreign(node, domain, reason)
+
     def _newer(self, node: onnx.NodeProto, schema: Any, opset: int) -> None:
         """A node whose operator is newer than the dialect: as an older form of it takes it, or by its function body."""
         try:
             onnx.defs.get_schema(node.op_type, DIALECT)
-            self._dialect(node)
+            for made in lowered(node, opset, self) or [node]:
+                self._dialect(made)
             return
         except (onnx.defs.SchemaError, StaticgradError):
             if self._widened(node):
@@ -524,6 +539,11 @@ class Scope:
     def _typed_body(self, node: onnx.NodeProto, graph: onnx.GraphProto, given: Sequence[Value | None]) -> Body:
         """A body read with the types that its node hands to it; what it hands on itself is as wide as needed."""
         declared = [read_type(v.type, self.names.dim) if v.type.WhichOneof("value") else _UNTYPED for v in graph.input]
+        if node.op_type == "SequenceMap" and not node.domain:
+            # What a body declares of elements is more than what is known of a sequence.
+            handed = [_UNTYPED if v is None else inner_type(v.type) if is_sequence(v.type) else v.type for v in given]
+            pairs = zip(declared, handed, strict=False)
+            declared = [h if isinstance(d, OpaqueType) and d.rankless else d for d, h in pairs]
         if node.op_type not in ("Loop", "Scan") or node.domain:
             return self._body(graph, declared)
         types = [None if v is None else v.type for v in given]
@@ -576,6 +596,10 @@ class Scope:
         return Body(graph.name or "body", formal, outputs, scope.captured)
 
 
+_OTHER_DOMAINS = {
+    "ai.onnx.preview.training": "the step of an optimizer, which is not differentiated; sg.train and sg.optim make one",
+    "ai.onnx.ml": "trees, classifiers and what encodes labels have no derivative here; take their results as inputs",
+}
 _GONE = {"Scatter", "Upsample"}
 
 

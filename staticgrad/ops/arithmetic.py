@@ -20,7 +20,7 @@ from staticgrad.ops.kinds import (
 from staticgrad.ops.logic import equal, greater, greater_or_equal, less, less_or_equal, logical_and, where
 from staticgrad.ops.math import log
 from staticgrad.ops.registry import Input, constant, onnx_op, require
-from staticgrad.types import DType, TensorType, add_dims, divide_dims, multiply_dims
+from staticgrad.types import DType, TensorType, add_dims, broadcast_shapes, divide_dims, multiply_dims
 
 
 @onnx_op("Add", type=broadcast, content=elementwise_content(add_dims), numpy=np.add, promotes=True)
@@ -132,19 +132,36 @@ def _(g, y, x):
 
 
 def _powered(x, exponent):
-    return np.power(x, exponent) if x.dtype.kind not in "iu" or (exponent >= 0).all() else None
+    if x.dtype.kind in "iu" and (exponent.dtype.kind not in "iu" or (exponent < 0).any()):
+        return None
+    return np.power(x, exponent).astype(x.dtype)
 
 
-@onnx_op("Pow", type=broadcast, numpy=_powered, promotes=True)
+def _power_type(x, exponent):
+    if x.type.dtype is exponent.type.dtype:
+        return broadcast(x, exponent)
+    for value in (x, exponent):
+        numeric(value)
+    return TensorType(x.type.dtype, broadcast_shapes(x.type.shape, exponent.type.shape))
+
+
+@onnx_op("Pow", type=_power_type, numpy=_powered, promotes=True)
 def pow(x: Input, exponent: Input) -> Value:
-    """`x ** exponent`; by the exponent the derivative at x = 0 is 0 where the exponent is not negative."""
+    """`x ** exponent`; by the exponent the derivative at x = 0 is 0 where the exponent is not negative.
+
+    In a model the exponent may have another element type, of which the result is not.
+    """
 
 
 @pow.vjp
 def _(g, y, x, exponent):
     number = constant_of(exponent)
     origin = equal(x, 0)
-    if number is None:
+    if exponent.type.dtype.value.startswith("u"):
+        # There is no number below 0; where that is the exponent the slope is 0.
+        less_by_one = where(equal(exponent, 0), exponent, exponent - 1)
+        number = None
+    elif number is None:
         less_by_one = exponent - 1
     else:
         # A literal, so that higher derivatives see the number too.
@@ -153,9 +170,15 @@ def _(g, y, x, exponent):
     if number is None or not number.all():
         # 0 * 0**-1 would be NaN where the derivative of x**0 is 0.
         base = where(logical_and(origin, equal(exponent, 0)), 1, x)
-    slope = exponent * pow(base, less_by_one)
+    slope = _as_type_of(x, exponent) * pow.apply((base, less_by_one)).outputs[0]
+    if not exponent.type.dtype.is_float:
+        return g * slope, None
     flat = logical_and(origin, greater_or_equal(exponent, 0))
-    return g * slope, g * where(flat, 0, y * log(where(flat, 1, x)))
+    return g * slope, _as_type_of(exponent, g * where(flat, 0, y * log(where(flat, 1, x))))
+
+
+def _as_type_of(x, value):
+    return value if value.type.dtype is x.type.dtype else cast(value, to=x.type.dtype)
 
 
 @onnx_op("Max", type=broadcast, numpy=lambda *xs: reduce(np.maximum, xs), promotes=True)

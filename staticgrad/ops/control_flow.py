@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import onnx
-
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError
 from staticgrad.graph import Graph, Value, constant_of
 from staticgrad.ops.kinds import normal_axis
+from staticgrad.ops.onnx_types import inner_type, is_sequence, rankless, sequence_of
 from staticgrad.ops.registry import Operator, onnx_op
 from staticgrad.types import Dim, OpaqueType, Shape, TensorType, dims_agree, is_unknown, unknown
 
@@ -21,11 +20,13 @@ def merged(a: TensorType, b: TensorType) -> TensorType:
         return a
     if a.dtype is not b.dtype:
         raise DTypeError(f"a value is {a} or {b}; the element types must agree, cast one of them")
+    if is_sequence(a) and is_sequence(b):
+        return sequence_of(merged(inner_type(a), inner_type(b)))
     opaque = [t for t in (a, b) if isinstance(t, OpaqueType)]
     if any(not t.rankless for t in opaque):
         raise DTypeError(f"a value is {a} or {b}, and these have no common type")
     if opaque or len(a.shape) != len(b.shape):
-        return _rankless(a)
+        return rankless(a.dtype)
     return TensorType(a.dtype, tuple(d if d == e else unknown() for d, e in zip(a.shape, b.shape, strict=True)))
 
 
@@ -42,12 +43,6 @@ def widened(type: TensorType, following: TensorType, free: set[Dim]) -> TensorTy
     shape = tuple(d if d in free else e for d, e in zip(type.shape, wide.shape, strict=True))
     free.update(d for d, e in zip(shape, type.shape, strict=True) if d != e)
     return TensorType(type.dtype, shape)
-
-
-def _rankless(type: TensorType) -> OpaqueType:
-    proto = onnx.TypeProto()
-    proto.tensor_type.elem_type = type.dtype.onnx
-    return OpaqueType(type.dtype, proto.SerializeToString(), f"{type.dtype.short}[...]", rankless=True)
 
 
 def _names(dims: Iterable[Dim]) -> set[str]:
@@ -111,7 +106,7 @@ def _if_types(condition: Value, *captured: Value, then_branch: Graph, else_branc
     return tuple(merged(a, b) for a, b in zip(*found, strict=True))
 
 
-@onnx_op("If", type=_if_types)
+@onnx_op("If", type=_if_types, opaque=True)
 def if_operator(condition: Value, *captured: Value, then_branch: Graph, else_branch: Graph) -> tuple[Value, ...]:
     """The results of one of two graphs: `then_branch` where `condition` is true, else `else_branch`.
 
@@ -159,7 +154,7 @@ def _loop_types(
     return (*states, *stacked)
 
 
-@onnx_op("Loop", type=_loop_types)
+@onnx_op("Loop", type=_loop_types, opaque=True)
 def loop_operator(
     trip_count: Value | None = None, condition: Value | None = None, *carried_and_captured: Value, body: Graph
 ) -> tuple[Value, ...]:
@@ -214,7 +209,7 @@ def _scan_types(
     return (*carried, *stacked)
 
 
-@onnx_op("Scan", type=_scan_types)
+@onnx_op("Scan", type=_scan_types, opaque=True)
 def scan_operator(
     *states_sequences_captured: Value,
     body: Graph,

@@ -16,6 +16,7 @@ from staticgrad.origin import source_line
 from staticgrad.types import (
     Dim,
     DType,
+    OpaqueType,
     Shape,
     TensorType,
     add_dims,
@@ -91,12 +92,20 @@ def reduced(
         positions: tuple[int, ...] | None = () if noop_with_empty_axes else tuple(range(len(shape)))
     else:
         require(axes.type.dtype is DType.int64 and len(axes.type.shape) == 1, "axes must be a list of int64")
-        positions = known_axes(axes, len(shape))
+        positions = () if axes.type.shape == (0,) else known_axes(axes, len(shape))
         if positions == () and not noop_with_empty_axes:
             positions = tuple(range(len(shape)))
     if positions is None:
-        require(keepdims, "axes that are not known when declaring need keepdims=True")
-        return TensorType(x.type.dtype, tuple(d if d == 1 else unknown() for d in shape))
+        assert axes is not None
+        count = axes.type.shape[0]
+        if count == len(shape):
+            positions = tuple(range(count))
+        elif keepdims:
+            return TensorType(x.type.dtype, tuple(d if d == 1 else unknown() for d in shape))
+        else:
+            require(isinstance(count, int), "axes of which not even the number is known need keepdims=True")
+            require(int(count) <= len(shape), f"{count} axes are reduced, there are {len(shape)}")
+            return TensorType(x.type.dtype, tuple(unknown() for _ in range(len(shape) - int(count))))
     kept = (1 if i in positions else d for i, d in enumerate(shape))
     dropped = (d for i, d in enumerate(shape) if i not in positions)
     return TensorType(x.type.dtype, tuple(kept if keepdims else dropped))
@@ -210,13 +219,18 @@ def stored(attribute: float) -> float:
 def shape_of(x: Value) -> Value:
     """The shape of `x` as an int64 tensor: a literal where it is known."""
     shape = x.type.shape
-    return constant(np.array(shape, np.int64)) if is_static(shape) else OPERATORS["Shape"](x)
+    static = is_static(shape) and not isinstance(x.type, OpaqueType)
+    return constant(np.array(shape, np.int64)) if static else OPERATORS["Shape"](x)
 
 
 def reshape_like(g: Value, x: Value) -> Value:
     """`g` in the shape of `x`; at most one unknown size needs no run-time shape."""
     shape = x.type.shape
-    if g.type.shape == shape:
+    if isinstance(x.type, OpaqueType):
+        # Of unknown rank.
+        node = OPERATORS["Reshape"].apply((g, shape_of(x)), {"allowzero": True}, (x.type,))
+        return node.outputs[0]
+    if g.type.shape == shape and not isinstance(g.type, OpaqueType):
         return g
     dynamic = [i for i, d in enumerate(shape) if not isinstance(d, int)]
     allowzero = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import onnx
@@ -63,6 +64,50 @@ def rankless(dtype: DType) -> OpaqueType:
     proto = onnx.TypeProto()
     proto.tensor_type.elem_type = dtype.onnx
     return OpaqueType(dtype, proto.SerializeToString(deterministic=True), f"{dtype.short}[...]", True)
+
+
+def is_sequence(type: TensorType) -> bool:
+    """Whether a value of this type is a sequence."""
+    return isinstance(type, OpaqueType) and _proto(type).WhichOneof("value") == "sequence_type"
+
+
+def is_optional(type: TensorType) -> bool:
+    """Whether a value of this type is an optional."""
+    return isinstance(type, OpaqueType) and _proto(type).WhichOneof("value") == "optional_type"
+
+
+def sequence_of(type: TensorType) -> OpaqueType:
+    """The type of sequences of tensors of this type."""
+    proto = onnx.TypeProto()
+    write_type(proto.sequence_type.elem_type, type)
+    return _opaque(proto, type.dtype)
+
+
+def optional_of(type: TensorType) -> OpaqueType:
+    """The type of optionals that may hold a value of this type."""
+    proto = onnx.TypeProto()
+    write_type(proto.optional_type.elem_type, type)
+    return _opaque(proto, type.dtype)
+
+
+def inner_type(type: TensorType) -> TensorType:
+    """The type of what a sequence or an optional holds; sizes that are no numbers differ from element to element."""
+    assert isinstance(type, OpaqueType)
+    proto = _proto(type)
+    return read_type(getattr(proto, str(proto.WhichOneof("value"))).elem_type, lambda _: unknown())
+
+
+@lru_cache(maxsize=1024)
+def _parsed(data: bytes) -> onnx.TypeProto:
+    return onnx.TypeProto.FromString(data)
+
+
+def _proto(type: OpaqueType) -> onnx.TypeProto:
+    return _parsed(type.onnx)
+
+
+def _opaque(proto: onnx.TypeProto, dtype: DType) -> OpaqueType:
+    return OpaqueType(dtype, proto.SerializeToString(deterministic=True), _title(proto))
 
 
 def _dim(dim: Any, named: Callable[[str], Dim]) -> Dim:

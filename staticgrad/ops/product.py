@@ -6,11 +6,12 @@ import numpy as np
 
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
-from staticgrad.ops.kinds import literal_axes, numeric, reduced
+from staticgrad.ops.kinds import known_axes, literal_axes, numeric, reduced, reshape_like, shape_of
 from staticgrad.ops.reduction import kept, reduce_sum
-from staticgrad.ops.registry import Input, onnx_op, require, shared_literal
-from staticgrad.ops.shape import concat, expand, shape, transpose, unsqueeze
+from staticgrad.ops.registry import Input, constant, onnx_op, require, shared_literal
+from staticgrad.ops.shape import concat, expand, reshape, shape, transpose, unsqueeze
 from staticgrad.ops.slicing import pad, slice_
+from staticgrad.types import DType
 
 
 @onnx_op("ReduceProd", type=reduced)
@@ -23,7 +24,9 @@ def reduce_prod(
 @reduce_prod.vjp
 def _(g, y, x, axes, **how):
     rank = len(x.type.shape)
-    chosen = () if axes is None else literal_axes(axes, rank)
+    chosen = () if axes is None or axes.type.shape == (0,) else known_axes(axes, rank)
+    if chosen is None:
+        return kept(g, x, axes, **how) * _beside(x, axes, how["noop_with_empty_axes"]), None
     if not chosen and not how["noop_with_empty_axes"]:
         chosen = tuple(range(rank))
     others, inner = None, x
@@ -37,9 +40,28 @@ def _(g, y, x, axes, **how):
     return g if others is None else g * others, None
 
 
+def _beside(x, axes, noop_with_empty_axes):
+    """For each element the product of those that are multiplied with it, over axes that only the run knows."""
+    rank = len(x.type.shape)
+    where = OPERATORS["Where"]
+    marks = OPERATORS["ScatterElements"](
+        constant(np.zeros(rank, np.int64)), axes, expand(constant(np.ones((), np.int64)), shape(axes)), axis=0
+    )
+    if not noop_with_empty_axes and not isinstance(axes.type.shape[0], int):
+        marks = where(OPERATORS["Equal"](OPERATORS["Size"](axes), 0), constant(np.ones(rank, np.int64)), marks)
+    one = constant(np.ones((), x.type.dtype.numpy))
+    others, inner = one, x
+    for axis in range(rank):
+        chosen = OPERATORS["Equal"](slice_(marks, [axis], [axis + 1]), 1)
+        before = cumprod(inner, axis, exclusive=True)
+        others = others * where(chosen, before * cumprod(inner, axis, exclusive=True, reverse=True), one)
+        inner = where(chosen, reduce_prod(inner, [axis], keepdims=True), inner)
+    return others
+
+
 def _multiplied(x, axis, **_):
     require(axis.type.shape in ((), (1,)), "the axis must be one integer")
-    literal_axes(axis, len(x.type.shape))
+    known_axes(axis, len(x.type.shape))
     return numeric(x)
 
 
@@ -54,15 +76,34 @@ def _(g, y, x, axis, *, exclusive, reverse):
 
     `dx[k] = (product before k) * r[k]` with `r[k] = g[k] + x[k+1] r[k+1]`; with `exclusive` that begins with `g[k+1]`.
     """
+    if known_axes(axis, len(x.type.shape)) is None:
+        layers = _layers(x, axis)
+        x3, g3 = (reshape.apply((v, layers), {"allowzero": True}).outputs[0] for v in (x, g))
+        return reshape_like(_cumprod_pulled(g3, x3, 1, exclusive, reverse), x), None
     (position,) = literal_axes(axis, len(x.type.shape))
+    return _cumprod_pulled(g, x, position, exclusive, reverse), None
+
+
+def _layers(x, axis):
+    """The sizes of `x` in front of, along and behind an axis that only the run knows."""
+    rank = len(x.type.shape)
+    axis = OPERATORS["Cast"](reshape(axis, [1]), to=DType.int64)
+    axis = OPERATORS["Where"](OPERATORS["Less"](axis, 0), axis + rank, axis)
+    sizes = shape_of(x)
+    product = OPERATORS["ReduceProd"]
+    front, behind = slice_(sizes, [0], axis), slice_(sizes, axis + 1, [rank])
+    return concat(product(front), OPERATORS["Gather"](sizes, axis), product(behind), axis=0)
+
+
+def _cumprod_pulled(g, x, position, exclusive, reverse):
     turned = _flipped if reverse else lambda v, _: v
     x, g = turned(x, position), turned(g, position)
-    before = cumprod(x, axis, exclusive=True)
+    before = cumprod(x, position, exclusive=True)
     if exclusive:
         g = _shifted(g, position, 1)
     size = x.type.shape[position]
     r = _recurrence(x, g, position, size) if isinstance(size, int) else _all_pairs(x, g, position)
-    return turned(before * r, position), None
+    return turned(before * r, position)
 
 
 def _flipped(x, axis):

@@ -16,7 +16,7 @@ from staticgrad.errors import DeclarationError, DTypeError, ShapeError, Staticgr
 from staticgrad.graph import Array, Content, Graph, Node, Pullback, Value
 from staticgrad.methods import OPERATORS
 from staticgrad.origin import SourceLine, source_line
-from staticgrad.types import Dim, DType, TensorType, as_dtype, narrowed
+from staticgrad.types import Dim, DType, OpaqueType, TensorType, as_dtype, narrowed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,7 +91,9 @@ class Operator(Generic[P, R]):
             p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty
         )
         schema = onnx.defs.get_schema(name, DIALECT)
-        self.accepted = tuple(frozenset(_SCHEMA_TYPES[t] for t in i.types if t in _SCHEMA_TYPES) for i in schema.inputs)
+        # Of a sequence or an optional that of the tensors in it.
+        inner = [{t[t.find("tensor(") :].rstrip(")") + ")" for t in i.types} for i in schema.inputs]
+        self.accepted = tuple(frozenset(_SCHEMA_TYPES[t] for t in types if t in _SCHEMA_TYPES) for types in inner)
         """The element types that ONNX allows for each input."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -143,6 +145,10 @@ class Operator(Generic[P, R]):
             try:
                 if self.respelling is not None:
                     attributes = self.respelling(*inputs, **attributes)
+                if not self.opaque:
+                    for value in inputs:
+                        if value is not None and type(value.type) is OpaqueType:
+                            raise DTypeError(f"tensors of known rank are expected, {value.type} came")
                 found = self.type_rule(*inputs, **attributes)
                 for value, accepted in zip(inputs, self.accepted, strict=False):
                     if value is not None and value.type.dtype not in accepted:

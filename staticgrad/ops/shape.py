@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from staticgrad.errors import ShapeError
-from staticgrad.graph import Content, Value, constant_of
+from staticgrad.graph import Content, Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.kinds import (
     common_dtype,
     dims_of,
-    literal_axes,
+    known_axes,
     normal_axis,
     reshape_like,
     same,
@@ -24,6 +24,7 @@ from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.types import (
     Dim,
     DType,
+    OpaqueType,
     TensorType,
     add_dims,
     broadcast_shapes,
@@ -35,7 +36,7 @@ from staticgrad.types import (
 )
 
 
-@onnx_op("Identity", type=same, content=lambda x: x.content)
+@onnx_op("Identity", type=same, content=lambda x: x.content, opaque=True)
 def identity(x: Input) -> Value:
     """`x` itself."""
 
@@ -45,16 +46,17 @@ def _(g, y, x):
     return g
 
 
-def _shape_content(x: Value, *, start: int = 0, end: int | None = None) -> tuple[Dim, ...]:
-    return x.type.shape[slice(start, end)]
+def _shape_content(x: Value, *, start: int = 0, end: int | None = None) -> tuple[Dim, ...] | None:
+    return None if isinstance(x.type, OpaqueType) else x.type.shape[slice(start, end)]
 
 
-@onnx_op(
-    "Shape",
-    type=lambda x, **a: TensorType(DType.int64, (len(_shape_content(x, **a)),)),
-    content=_shape_content,
-    differentiable=False,
-)
+def _shape_type(x: Value, **slicing: Any) -> TensorType:
+    require(not isinstance(x.type, OpaqueType) or x.type.rankless, f"a tensor is expected, {x.type} came")
+    content = _shape_content(x, **slicing)
+    return TensorType(DType.int64, (unknown() if content is None else len(content),))
+
+
+@onnx_op("Shape", type=_shape_type, content=_shape_content, differentiable=False, opaque=True)
 def shape(x: Input, *, start: int = 0, end: int | None = None) -> Value:
     """The dimensions of `x` as an int64 tensor."""
 
@@ -159,10 +161,24 @@ def _squeezed(x, axes=None):
             "without axes a dynamic size of 1 would vanish; give the axes",
         )
         return TensorType(x.type.dtype, tuple(d for d in shape if d != 1))
-    positions = literal_axes(axes, len(shape))
+    positions = known_axes(axes, len(shape))
+    if positions is None:
+        count = _count_of(axes)
+        ones = tuple(i for i, d in enumerate(shape) if d == 1 or not isinstance(d, int))
+        require(count <= len(ones), f"{count} axes of {x.type} cannot be of size 1")
+        if count < len(ones):
+            return TensorType(x.type.dtype, tuple(unknown() for _ in range(len(shape) - count)))
+        positions = ones
     for p in positions:
         require(not isinstance(shape[p], int) or shape[p] == 1, f"axis {p} has size {shape[p]}, not 1")
     return TensorType(x.type.dtype, tuple(d for i, d in enumerate(shape) if i not in positions))
+
+
+def _count_of(axes):
+    """How many axes a list or a number names that is not known when declaring."""
+    count = axes.type.shape[0] if axes.type.shape else 1
+    require(isinstance(count, int), "the number of axes must be known when declaring")
+    return count
 
 
 @onnx_op(
@@ -180,9 +196,12 @@ def _(g, y, x, axes):
 
 
 def _unsqueezed(x, axes):
-    array = constant_of(axes)
-    rank = len(x.type.shape) + (0 if array is None else array.size)
-    positions = literal_axes(axes, rank)
+    rank = len(x.type.shape) + _count_of(axes)
+    positions = known_axes(axes, rank)
+    if positions is None:
+        if any(d != 1 for d in x.type.shape):
+            return TensorType(x.type.dtype, tuple(unknown() for _ in range(rank)))
+        positions = tuple(range(rank - len(x.type.shape)))
     dims = iter(x.type.shape)
     return TensorType(x.type.dtype, tuple(1 if i in positions else next(dims) for i in range(rank)))
 

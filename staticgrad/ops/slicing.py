@@ -17,7 +17,7 @@ from staticgrad.ops.kinds import (
     zeros_like,
 )
 from staticgrad.ops.registry import Input, constant, onnx_op, require
-from staticgrad.ops.shape import concat, listed, shape, squeeze, transpose, unsqueeze
+from staticgrad.ops.shape import concat, listed, reshape, shape, squeeze, transpose, unsqueeze
 from staticgrad.types import Dim, TensorType, add_dims, unknown
 
 
@@ -94,7 +94,8 @@ def _(g, y, x, starts, ends, axes, steps):
     count = starts.type.shape[0]
     chosen = known_axes(axes, rank) if axes is not None else tuple(range(count)) if isinstance(count, int) else None
     if chosen is None:
-        raise UnsupportedOperatorError("Slice with axes that are computed has no gradient; give them as literals")
+        taken = slice_.apply((_numbered(x), starts, ends, axes, steps)).outputs[0]
+        return _scattered_flat(g, x, taken, "none"), None, None, None, None
     for number, axis in enumerate(chosen):
         pick = (
             (starts, ends, steps)
@@ -132,6 +133,22 @@ def _scattered_along(axis, zeros, positions, g, reduction):
         transpose(zeros, perm=front), unsqueeze(positions, [1]), transpose(g, perm=front), reduction=reduction
     )
     return transpose(rows, perm=back)
+
+
+def _numbered(x):
+    """The numbers 0, 1, ... in the shape of `x`."""
+    return reshape_like(OPERATORS["Range"](0, OPERATORS["Size"](x), 1), x)
+
+
+def _scattered_flat(g, x, taken, reduction):
+    """`g` placed (or added up) where `taken` says that its elements come from, as numbers of the elements of `x`.
+
+    For any axes, which may be known only when running; it moves as many integers as there are elements.
+    """
+    zeros = reshape(zeros_like(x), [-1])
+    return reshape_like(
+        OPERATORS["ScatterElements"](zeros, reshape(taken, [-1]), reshape(g, [-1]), axis=0, reduction=reduction), x
+    )
 
 
 def _padded_back(g, y, x, ranges):
@@ -231,7 +248,8 @@ def _unpadded(g, x, pads, axes, mode):
     grown = _amounts(pads, axes, rank)
     chosen = tuple(range(rank)) if axes is None else known_axes(axes, rank)
     if chosen is None:
-        raise UnsupportedOperatorError("Pad with axes that are computed has no gradient; give them as literals")
+        taken = pad.apply((_numbered(x), pads, None, axes), {"mode": mode}).outputs[0]
+        return _scattered_flat(g, x, taken, "add")
     count = len(chosen)
     for number, axis in enumerate(chosen):
         amounts = grown[axis] if grown is not None else ()
