@@ -16,6 +16,7 @@ from staticgrad.origin import source_line
 
 OLDEST_IR = 3
 OLDEST_OPSET = 7
+"""The oldest opset that is read whole; of older ones what means the same."""
 _LARGEST = 2**31 - 1
 
 
@@ -80,11 +81,8 @@ def _checked(source: Source) -> Source:
     for opset in proto.opset_import:
         if opset.domain in ("", "ai.onnx"):
             newest = onnx.defs.onnx_opset_version()
-            if opset.version < OLDEST_OPSET:
-                raise UnsupportedOperatorError(
-                    f"{name} has opset {opset.version}; {OLDEST_OPSET} and newer can be read, so convert it with "
-                    f"onnx.version_converter first ({source_line()})"
-                )
+            if opset.version < 1:
+                raise ModelError(f"{name} has opset {opset.version}, which there never was ({source_line()})")
             if opset.version > newest:
                 raise UnsupportedOperatorError(
                     f"{name} has opset {opset.version}, the installed onnx knows {newest}; install a newer onnx "

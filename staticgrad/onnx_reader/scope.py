@@ -14,7 +14,8 @@ from staticgrad.methods import OPERATORS
 from staticgrad.onnx_reader.attributes import attributes_of
 from staticgrad.onnx_reader.bodies import Body, joined, widened
 from staticgrad.onnx_reader.dialect import lowered, upgraded
-from staticgrad.onnx_reader.loading import Source
+from staticgrad.onnx_reader.loading import OLDEST_OPSET, Source
+from staticgrad.onnx_reader.old_opsets import modernized
 from staticgrad.onnx_reader.tensors import array_of
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.onnx_types import inner_type, is_sequence, read_type, write_type
@@ -255,7 +256,17 @@ class Scope:
         if schema is not None and schema.since_version > DIALECT:
             self._newer(node, schema, opset)
             return
-        following = upgraded(node, min(opset, DIALECT), self)
+        if opset >= OLDEST_OPSET:
+            self._upgraded(node, min(opset, DIALECT))
+            return
+        modern = modernized(node, opset, self)
+        for made in modern[:-1]:
+            self._dialect(made)
+        self._upgraded(modern[-1], OLDEST_OPSET)
+
+    def _upgraded(self, node: onnx.NodeProto, opset: int) -> None:
+        """A node in the words of the dialect."""
+        following = upgraded(node, opset, self)
         for made in [node] if following is None else following:
             self._dialect(made)
 
@@ -432,9 +443,15 @@ class Scope:
         made.names = tuple([name if "\0" not in name else "" for name in names])
         for name, value in zip(node.output, made.outputs, strict=False):
             if name:
-                if isinstance(value.type, OpaqueType) and value.type.rankless and name in self.declared:
+                declaration = self.declared.get(name)
+                if (
+                    isinstance(value.type, OpaqueType)
+                    and value.type.rankless
+                    and declaration is not None
+                    and declaration.WhichOneof("value")
+                ):
                     # What the model declares is all that is known.
-                    declared = read_type(self.declared[name], self.names.dim)
+                    declared = read_type(declaration, self.names.dim)
                     if declared.dtype is value.type.dtype:
                         value.type = declared
                 self.values[name] = value
