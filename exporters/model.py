@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from staticgrad.graph import Array, Graph, Node, Value, bodies, collection_paused, constant_of
+from staticgrad.graph import Array, Graph, Node, Value, bodies, collection_paused, constant_of, with_inner
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.registry import DIALECT
 from staticgrad.origin import SourceLine
@@ -235,7 +235,7 @@ def _pads_to_keep(graph: Graph) -> set[Node]:
     does not count what the pool itself fills up.
     """
     found = set()
-    for node in graph.nodes:
+    for node in with_inner(graph.nodes):
         if node.op.name in ("Conv", "AveragePool", "MaxPool"):
             value = node.inputs[node.op.name == "Conv"]
             while value is not None and value.node.op.name == "Cast":

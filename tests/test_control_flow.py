@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from derivative_checks import Array, check
 from drawing import draw
+from evaluation import Evaluator
 
 import staticgrad as sg
 from staticgrad import ops
 from staticgrad.graph import Graph, Node
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.foreign import Foreign
+from staticgrad.ops.kinds import in_training
+from staticgrad.optimise import optimise
+from staticgrad.rewrite import in_inference
 
 BOTH = pytest.mark.parametrize("condition", [True, False])
 SIZES = pytest.mark.parametrize("sizes", ["fixed", "named", "unknown"])
@@ -282,3 +286,107 @@ def test_states_moved_on_in_training_are_refused() -> None:
     x = sg.input("x", [3, 4, 2])
     with pytest.raises(sg.DeclarationError, match="moves states on in training"):
         ops.scan(lambda e: ([], [norm(e)]), [], [x])
+
+
+# - what is rewritten -
+
+
+def rewritten(inputs: dict[str, Any], **outputs: Any) -> Graph:
+    return optimise(Graph("g", inputs, outputs))
+
+
+def nodes_named(graph: Graph, name: str) -> list[Node]:
+    return [node for node in graph.nodes if node.op.name == name]
+
+
+def test_the_loop_and_its_run_for_the_derivative_become_one() -> None:
+    x, w, n = sg.input("x", [4, 2]), sg.input("w", [2]), sg.input("n", [], "int64")
+    (h,), (y,) = ops.scan(lambda h, e: ([(h * w + e).sin()], [h * e]), [w], [x], output_directions=[1])
+    graph = rewritten({"x": x, "w": w}, h=h, y=y, g=sg.grad((h * y).sum(), w))
+    assert [len(node.outputs) for node in nodes_named(graph, "Scan")] == [3, 2]
+    (h,), (y,) = ops.loop(lambda i, h: (None, [(h * w).sin()], [h]), [w], n)
+    graph = rewritten({"n": n, "w": w}, h=h, y=y, g=sg.grad((h * y).sum(), w))
+    assert len(nodes_named(graph, "Loop")) == 2 and not nodes_named(graph, "If")
+
+
+def test_what_nobody_needs_of_a_loop_goes() -> None:
+    x, w, v = sg.input("x", [4, 2]), sg.input("w", [2]), sg.input("v", [2])
+
+    def step(a: Any, b: Any, c: Any, e: Any, f: Any) -> Any:
+        return [a * w, b + f * v, c + a], [e * 2.0, c * b]
+
+    (last, *_), (double, _) = ops.scan(step, [w, w, w], [x, x + 1.0])
+    (scan,) = nodes_named(rewritten({"x": x, "w": w, "v": v}, last=last, double=double), "Scan")
+    assert [v.name for v in scan.inputs if v is not None] == ["w", "x", "w"] and len(scan.outputs) == 2
+    (last, _), (stacked,) = ops.loop(lambda i, a, b: (None, [a * w, b + v], [b]), [w, w], 3)
+    (loop,) = nodes_named(rewritten({"w": w, "v": v}, last=last), "Loop")
+    assert len(loop.inputs) == 4 and len(loop.outputs) == 1
+    (loop,) = nodes_named(rewritten({"w": w, "v": v}, stacked=stacked), "Loop")
+    assert len(loop.inputs) == 4 and len(loop.outputs) == 2
+    a, _ = ops.if_(w[0] > 0, lambda: (w + 1.0, v), lambda: (w - 1.0, w))
+    (branch,) = nodes_named(rewritten({"w": w, "v": v}, a=a), "If")
+    assert len(branch.inputs) == 2 and len(branch.outputs) == 1
+
+
+def test_literals_go_into_bodies_and_a_branch_that_is_always_taken_out_of_its_own() -> None:
+    x = sg.input("x", [2])
+    two = ops.exp(ops.log(ops.constant(np.array(2.0, np.float32)))) * 0.0 + 3.0
+    graph = rewritten({"x": x}, y=ops.if_(ops.constant(np.array(True)), lambda: x * 2.0, lambda: x))
+    assert [node.op.name for node in graph.operators] == ["Mul"]
+    y = ops.if_(x[0] > 0, lambda: x * two, lambda: x)
+    feeds = {"x": np.array([1.5, 2.0], np.float32)}
+    np.testing.assert_allclose(Evaluator([x], [y], rewritten=True)(feeds)[0], feeds["x"] * 3, rtol=1e-6)
+
+
+def test_equations_do_not_look_out_of_a_body() -> None:
+    x = sg.input("x", [4, 2])
+    negative = -x[0]
+    (h,), _ = ops.scan(lambda h, e: ([h + -negative * e], []), [x[1]], [x])
+    feeds = {"x": np.arange(8, dtype=np.float32).reshape(4, 2)}
+    plain, better = (Evaluator([x], [h], rewritten=how)(feeds)[0] for how in (False, True))
+    np.testing.assert_array_equal(plain, better)
+
+
+def test_random_branches_are_not_one() -> None:
+    x = sg.input("x", [2])
+    noise = Foreign("RandomNormalLike", "", differentiable=False, opset=22)
+
+    def drawn() -> Any:
+        return Node(noise, (x,), {}, [x.type]).outputs[0]
+
+    a, b = (ops.if_(x[0] > 0, drawn, lambda: x) for _ in range(2))
+    assert len(nodes_named(rewritten({"x": x}, a=a, b=b), "If")) == 2
+
+
+def test_inference_reaches_into_bodies() -> None:
+    x = sg.input("x", [3, 2])
+    (h,), _ = ops.scan(lambda h, e: ([h + in_training(e * 5.0, e)], []), [x[0]], [x])
+    found = Evaluator([x], [in_inference(h)])({"x": np.ones((3, 2), np.float32)})[0]
+    np.testing.assert_array_equal(found, np.full(2, 4.0))
+
+
+# - in models -
+
+
+def test_a_loop_over_parameters_is_trained() -> None:
+    w = sg.parameter("w", np.eye(2, dtype=np.float32))
+    x, t = sg.input("x", ["T", "N", 2]), sg.input("t", ["N", 2])
+    (h,), _ = ops.scan(lambda h, e: ([(h @ w + e).tanh()], []), [t * 0.0], [x])
+    trainer = sg.Trainer(sg.train_step(((h - t) ** 2).mean(), sg.optim.sgd(0.1)))
+    feeds = {"x": np.ones((4, 3, 2), np.float32), "t": np.full((3, 2), 0.3, np.float32)}
+    losses = [float(trainer.step(**feeds).loss) for _ in range(5)]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
+
+
+def test_a_scan_over_nothing_is_refused_by_name() -> None:
+    x = sg.input("x", ["T", 2])
+    run = sg.function(ops.scan(lambda e: ([], [e * 2.0]), [], [x])[1])
+    with pytest.raises(sg.FeedError, match="no Scan over nothing"):
+        run(x=np.zeros((0, 2), np.float32))
+
+
+def test_bodies_are_printed() -> None:
+    x = sg.input("x", [2])
+    y = ops.if_(x[0] > 0, lambda: x * 2.0, lambda: x)
+    text = str(Graph("g", {"x": x}, {"y": y}))
+    assert "then_branch=then" in text and "    then(captured0: f32[2]) -> (result0: f32[2])" in text

@@ -50,6 +50,7 @@ def captured_by(results: Iterable[Value], formals: Iterable[Value], inside: Insi
             found[value] = None
         elif node not in seen:
             seen.add(node)
+            stack.extend(() if node.training is None else (node.training.inference,))
             if node.training is not None and node.training.updates:
                 raise DeclarationError(
                     f"the body of a loop or a branch moves states on in training ({node.source}), which a training "
@@ -192,8 +193,8 @@ def scan_attributes(
     return {
         "body": body,
         "num_scan_inputs": sequences,
-        "scan_input_axes": None if input_axes is None else tuple(input_axes),
-        "scan_input_directions": None if input_directions is None else tuple(input_directions),
-        "scan_output_axes": None if output_axes is None else tuple(output_axes),
-        "scan_output_directions": None if output_directions is None else tuple(output_directions),
+        "scan_input_axes": tuple(input_axes or ()) or None,
+        "scan_input_directions": tuple(input_directions or ()) or None,
+        "scan_output_axes": tuple(output_axes or ()) or None,
+        "scan_output_directions": tuple(output_directions or ()) or None,
     }
