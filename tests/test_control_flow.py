@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from derivative_checks import Array, check
 from drawing import draw
@@ -18,6 +19,7 @@ from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.kinds import in_training
 from staticgrad.optimise import optimise
 from staticgrad.rewrite import in_inference
+from staticgrad.types import DType, OpaqueType, TensorType
 
 BOTH = pytest.mark.parametrize("condition", [True, False])
 SIZES = pytest.mark.parametrize("sizes", ["fixed", "named", "unknown"])
@@ -286,6 +288,67 @@ def test_states_moved_on_in_training_are_refused() -> None:
     x = sg.input("x", [3, 4, 2])
     with pytest.raises(sg.DeclarationError, match="moves states on in training"):
         ops.scan(lambda e: ([], [norm(e)]), [], [x])
+
+
+# - bodies as models have them -
+
+
+def test_bodies_after_rewriting_have_the_same_derivatives() -> None:
+    def build(n: Any, x: Any, w: Any) -> Any:
+        v = w.exp()
+
+        def step(h: Any, e: Any) -> Any:
+            (k, _), (ks,) = ops.loop(lambda i, k, j: (None, [(k * v).sin() + e, j + i], [k * w]), [h, 0], n)
+            return [ops.if_(k.sum() > 0.3, lambda: k * v, lambda: w * 1.0)], [ks.sum(0)]
+
+        (h,), (ys,) = ops.scan(step, [v], [x])
+        graph = optimise(Graph("g", {"x0": n, "x1": x, "x2": w}, {"h": h, "ys": ys}))
+        return tuple(graph.outputs.values())
+
+    check(build, count(2), draw(3, 2), draw(2))
+
+
+@BOTH
+def test_a_loop_whose_body_has_numbers_of_rank_1_and_names_of_its_own(condition: bool) -> None:
+    def build(n: Any, c: Any, x: Any, w: Any) -> Any:
+        i, going = sg.input("i", [1], "int64"), sg.input("going", [1], "bool")
+        # One value captured twice, under two names.
+        state, total, first, second = (sg.input(name, [2], "float64") for name in ("s", "t", "first", "second"))
+        following = state * first + ops.where(going, second, 0.0).sin() * ops.cast(i, to="float64")
+        body = Graph(
+            "body",
+            {"i": i, "going": going, "s": state, "t": total, "first": first, "second": second},
+            {"more": going, "s": following, "t": total + state, "ys": following * second},
+            captures=2,
+        )
+        return OPERATORS["Loop"].apply((n, c, x, w, w, w), {"body": body}).outputs
+
+    check(build, np.array([3]), np.array([condition]), draw(2), draw(2))
+
+
+def test_a_sequence_that_is_carried_beside_the_path_is_replayed_and_on_it_refused() -> None:
+    proto = onnx.helper.make_sequence_type_proto(onnx.helper.make_tensor_type_proto(1, [2]))
+    sequence = OpaqueType(DType.float32, proto.SerializeToString(), "seq(f32[2])")
+    empty = Node(Foreign("SequenceEmpty", "", opset=11), (), {}, [sequence]).outputs[0]
+    insert = Foreign("SequenceInsert", "", "no derivative of sequences", opset=11)
+    length = Foreign("SequenceLength", "", differentiable=False, opset=11)
+    x, w = sg.input("x", [2]), sg.input("w", [2])
+
+    def step(i: Any, h: Any, s: Any, kept: Any) -> Any:
+        grown = Node(insert, (s, kept), {}, [sequence]).outputs[0]
+        many = Node(length, (s,), {}, [TensorType(DType.int64, ())]).outputs[0]
+        return None, [h * w * ops.cast(many + 1, to="float32"), grown, kept], []
+
+    (h, s, _), _ = ops.loop(step, [x, empty, ops.constant(np.zeros(2, np.float32))], 3)
+    gradient = sg.grad(h.sum(), w)
+    feeds = {"x": np.array([1.0, 2.0], np.float32), "w": np.array([0.5, 3.0], np.float32)}
+    for how in (False, True):
+        found = Evaluator([x, w], [gradient], rewritten=how)(feeds)[0]
+        np.testing.assert_allclose(found, feeds["x"] * 6 * 3 * feeds["w"] ** 2, rtol=1e-5)
+    (_, s, _), _ = ops.loop(step, [x, empty, x], 3)
+    last = Node(Foreign("SequenceAt", "", "no derivative of sequences", opset=11), (s, ops.constant(0)), {}, [x.type])
+    with pytest.raises(sg.UnsupportedOperatorError, match=r"SequenceInsert.*no derivative of sequences"):
+        sg.grad(last.outputs[0].sum(), x)
 
 
 # - what is rewritten -

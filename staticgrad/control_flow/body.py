@@ -115,6 +115,9 @@ def refused(body: Body, wanted: Iterable[int], arrives: Sequence[bool]) -> str |
     for y in touched:
         if isinstance(y.type, OpaqueType):
             reasons.append(f"a {y.type} passes out of its body, and only tensors of known rank have cotangents")
+    for x in targets:
+        if isinstance(x.type, OpaqueType) and x in used:
+            reasons.append(f"a {x.type} comes into its body, and only tensors of known rank have cotangents")
     if touched:
         reasons += [
             f"{node.op.name} ({node.source}) in its body draws other numbers when the derivative runs the body again; "
