@@ -15,6 +15,7 @@ import staticgrad as sg
 from staticgrad import ops
 from staticgrad.graph import Graph, Node
 from staticgrad.methods import OPERATORS
+from staticgrad.ops.bodies import scan_of_batches
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.kinds import in_training
 from staticgrad.optimise import optimise
@@ -130,6 +131,18 @@ def test_states_that_change_places() -> None:
 def test_a_scan_without_states_and_one_whose_gradient_needs_no_sequence() -> None:
     check(lambda x, w: ops.scan(lambda x: ([], [x * w, w]), [], [x])[1], draw(3, 2), draw(2))
     check(lambda h, x: ops.scan(lambda h, x: ([h * 2.0], []), [h], [x])[0], draw(2), draw(3, 1))
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+def test_scan_over_each_of_a_batch(direction: int) -> None:
+    h, e = sg.input("h", [2], "float64"), sg.input("e", [2], "float64")
+    following = h * e
+    body = Graph("body", {"h": h, "e": e}, {"next": following, "y": following.sin()})
+    h0, x = draw(3, 2), draw(3, 4, 2)
+    last, ys = check(lambda h, x: scan_of_batches(body, [h], [x], [direction]), h0, x)
+    np.testing.assert_allclose(last, h0 * x.prod(1))
+    for t in range(4):
+        np.testing.assert_allclose(ys[:, t], np.sin(h0 * (x[:, ::-1] if direction else x)[:, : t + 1].prod(1)))
 
 
 # - Loop -

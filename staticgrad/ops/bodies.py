@@ -181,6 +181,21 @@ def scan(
     return made[: len(carried)], made[len(carried) :]
 
 
+def scan_of_batches(
+    body: Graph, states: Sequence[Value], sequences: Sequence[Value], directions: Sequence[int] = ()
+) -> tuple[Value, ...]:
+    """The Scan of opset 8: `body` over each sequence of a batch, whose axis stands first in all inputs and outputs.
+
+    Gives the last states and then the stacked results; the body captures nothing.
+    """
+    attributes = scan_attributes(body, len(sequences), input_directions=directions)
+
+    def whole(*values: Value) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+        return (), OPERATORS["Scan"].apply(values, attributes).outputs
+
+    return scan(whole, (), [*states, *sequences])[1]
+
+
 def scan_attributes(
     body: Graph,
     sequences: int,
