@@ -267,6 +267,9 @@ def test_what_has_no_derivative_inside_is_named_and_only_on_the_path() -> None:
             sg.grad(sines.sum(), x)
         (_, kept), _ = ops.scan(lambda h, k, e: ([h.sin(), k * e], []), [x[0], x[1]], [x])
         sg.grad(kept.sum(), x)
+        w = sg.input("w", [2])
+        (h, kept), _ = ops.scan(lambda h, k, e: ([h + e, k * w], []), [x[0], x[1]], [x])
+        sg.grad((h.sin() * kept).sum(), w)
     finally:
         OPERATORS["Sin"].rule = bare
 

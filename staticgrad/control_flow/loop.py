@@ -18,6 +18,7 @@ from staticgrad.control_flow.body import (
     of_loop,
     positions,
     pull,
+    reached_by,
     refused,
 )
 from staticgrad.graph import Graph, Value
@@ -26,6 +27,11 @@ from staticgrad.ops.control_flow import always_runs, if_operator, loop_operator
 from staticgrad.ops.kinds import zeros_like
 from staticgrad.ops.registry import constant
 from staticgrad.types import OpaqueType
+
+
+@loop_operator.reaches
+def _(*inputs: Value | None, wanted: Sequence[bool], body: Graph) -> list[int]:
+    return [o - 1 for o in reached_by(of_loop(body), positions(wanted)) if o]
 
 
 @loop_operator.refuses
