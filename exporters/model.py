@@ -107,11 +107,10 @@ class _Writer:
     def _inner(self, proto: onnx.GraphProto, body: Graph, inputs: Sequence[str]) -> None:
         """Write the body of a loop or a branch, which finds what it takes from outside under the names there."""
         proto.name = body.name
-        for node in body.nodes:
-            for value in node.outputs:
-                # One body may stand in several places.
-                if constant_of(value) is None:
-                    self.names.pop(value, None)
+        # What stands here may stand elsewhere too, under another name.
+        inner = [value for node in body.nodes for value in node.outputs if constant_of(value) is None]
+        inner += body.inputs.values()
+        elsewhere = {value: self.names.pop(value) for value in inner if value in self.names}
         formal = len(body.inputs) - body.captures
         for (name, value), outer in zip(
             body.inputs.items(), [*[None] * formal, *inputs[len(inputs) - body.captures :]], strict=True
@@ -123,6 +122,9 @@ class _Writer:
         for name, value in outputs.items():
             value_info(proto.output, name, value.type)
         self._body(proto, body, outputs)
+        for value in inner:
+            self.names.pop(value, None)
+        self.names.update(elsewhere)
 
     def _node(self, proto: onnx.GraphProto, node: Node) -> None:
         names = self.names

@@ -19,7 +19,7 @@ from staticgrad.ops.bodies import scan_of_batches
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.kinds import in_training
 from staticgrad.optimise import optimise
-from staticgrad.rewrite import in_inference
+from staticgrad.rewrite import in_inference, substituted
 from staticgrad.types import DType, OpaqueType, TensorType
 
 BOTH = pytest.mark.parametrize("condition", [True, False])
@@ -435,6 +435,36 @@ def test_random_branches_are_not_one() -> None:
 
     a, b = (ops.if_(x[0] > 0, drawn, lambda: x) for _ in range(2))
     assert len(nodes_named(rewritten({"x": x}, a=a, b=b), "If")) == 2
+
+
+@pytest.mark.parametrize("how", [False, True])
+def test_a_captured_value_in_whose_place_another_stands(how: bool) -> None:
+    x, other = sg.input("x", [2]), sg.input("other", [2])
+    y = ops.if_(x[0] > 0, lambda: ops.if_(x[1] > 0, lambda: x * 2.0, lambda: x), lambda: x)
+    replaced = substituted(y, {x: other})
+    z = replaced + x
+    pulled = sg.vjp(replaced, [x, other], np.ones(2, np.float32))
+    feeds = {"x": np.array([1.0, 2.0], np.float32), "other": np.array([10.0, 20.0], np.float32)}
+    value, *gradients = Evaluator([x, other], [z, *pulled], rewritten=how)(feeds)
+    np.testing.assert_array_equal(value, [21.0, 42.0])
+    np.testing.assert_array_equal(gradients, [[0.0, 0.0], [2.0, 2.0]])
+
+
+@pytest.mark.parametrize("how", [False, True])
+def test_a_value_made_in_a_body_and_used_outside(how: bool) -> None:
+    x = sg.input("x", [2])
+    kept: list[Any] = []
+
+    def then() -> Any:
+        kept.append(x.exp())
+        return kept[0] * 2.0
+
+    y = ops.if_(x[0] > 0, then, lambda: kept[0])
+    feeds = {"x": np.array([1.0, 2.0], np.float32)}
+    for value, factor in ((y + kept[0], 3), (kept[0] * y.exp() + y + kept[0], None)):
+        found = Evaluator([x], [value], rewritten=how)(feeds)[0]
+        e = np.exp(feeds["x"])
+        np.testing.assert_allclose(found, e * factor if factor else e * np.exp(2 * e) + 3 * e, rtol=1e-5)
 
 
 def test_inference_reaches_into_bodies() -> None:
