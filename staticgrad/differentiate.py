@@ -62,9 +62,20 @@ def differentiated(
     active = []
     for node in topological(outputs, stop, derivative=True):
         if any(x in reached for x in differentiable_inputs(node)):
-            reached.update(y for y in node.outputs if y.type.dtype.is_float)
-            active.append(node)
+            outputs = [y for y in _reached_outputs(node, reached) if y.type.dtype.is_float]
+            reached.update(outputs)
+            if outputs or not bodies(node):
+                active.append(node)
     return active, reached
+
+
+def _reached_outputs(node: Node, reached: set[Value]) -> Iterable[Value]:
+    """The outputs to which a derivative goes: all, but for a body that keeps some apart."""
+    reach = getattr(node.op, "reach", None)
+    if reach is None or node.pullback is not None:
+        return node.outputs
+    wanted = tuple([x in reached for x in node.inputs])
+    return [node.outputs[i] for i in reach(*node.inputs, wanted=wanted, **node.attributes)]
 
 
 def differentiable_inputs(node: Node) -> Iterable[Value]:

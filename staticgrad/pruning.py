@@ -1,4 +1,4 @@
-"""Branches and loops without what nobody needs: outputs, carried values, sequences and captured values."""
+"""Branches and loops without what nobody needs, and loops that do the same only once."""
 
 from __future__ import annotations
 
@@ -105,3 +105,56 @@ def _scan(node: Node, used: set[int]) -> Pruned:
                 given = scan_axes(attributes[key], whole)
                 cut[key] = tuple(given[i - count] for i in kept if i >= count)
     return Pruned(tuple(inputs), tuple(outputs), cut)
+
+
+def shared_runs(nodes: Iterable[Node]) -> dict[Node, tuple[Node, tuple[int, ...]]]:
+    """Loops that differ in what they give stacked only, each with one that gives all of it, and where it stands there.
+
+    A derivative runs a loop again for its states; together with the loop itself that is one run.
+    """
+    groups: dict[Any, list[Node]] = {}
+    for node in nodes:
+        if node.op.name in ("Loop", "Scan"):
+            body: Graph = node.attributes["body"]
+            states = tuple(body.outputs.values())[: _count_of_states(node)]
+            sequences = node.attributes.get("num_scan_inputs", 0)
+            ahead = tuple(scan_axes(node.attributes.get(f"scan_input_{k}"), sequences) for k in ("axes", "directions"))
+            key = (node.op.name, *map(id, (*node.inputs, *body.inputs.values(), *states)), len(states), ahead)
+            groups.setdefault(key, []).append(node)
+    return {node: pair for group in groups.values() if len(group) > 1 for node, pair in _together(group).items()}
+
+
+_STACKED = ("scan_output_axes", "scan_output_directions")
+
+
+def _count_of_states(node: Node) -> int:
+    """How many results of a body are carried, the condition of a loop among them."""
+    body: Graph = node.attributes["body"]
+    sequences = node.attributes.get("num_scan_inputs", 1)
+    return len(body.inputs) - body.captures - int(sequences)
+
+
+def _together(group: Sequence[Node]) -> dict[Node, tuple[Node, tuple[int, ...]]]:
+    first = group[0]
+    body: Graph = first.attributes["body"]
+    states = _count_of_states(first)
+    hidden = int(first.op.name == "Loop")
+    places: dict[tuple[Value, int, int], int] = {}
+    types = [y.type for y in first.outputs[: states - hidden]]
+    positions = {}
+    for node in group:
+        stacked = list(node.attributes["body"].outputs.values())[states:]
+        axes, directions = (scan_axes(node.attributes.get(key), len(stacked)) for key in _STACKED)
+        found = []
+        for y, *how in zip(node.outputs[states - hidden :], stacked, axes, directions, strict=True):
+            place = places.setdefault((how[0], how[1], how[2]), len(types))
+            types += [y.type] if place == len(types) else []
+            found.append(place)
+        positions[node] = (*range(states - hidden), *found)
+    names = list(body.outputs)[:states]
+    outputs = {name: body.outputs[name] for name in names} | {f"stacked{i}": v for i, (v, _, _) in enumerate(places)}
+    attributes = {**first.attributes, "body": Graph(body.name, body.inputs, outputs, captures=body.captures)}
+    if not hidden:
+        attributes |= dict(zip(_STACKED, zip(*((a, d) for _, a, d in places), strict=True), strict=False))
+    common = Node(first.op, first.inputs, attributes, types, source=first.source, origin=first.origin)
+    return {node: (common, found) for node, found in positions.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -26,7 +26,7 @@ from staticgrad.methods import OPERATORS
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.registry import DIALECT, Operator, constant
 from staticgrad.origin import rewriting
-from staticgrad.pruning import pruned
+from staticgrad.pruning import pruned, shared_runs
 from staticgrad.types import OpaqueType, TensorType
 
 Equation = Callable[[Node], Value | None]
@@ -109,8 +109,19 @@ class Rebuild:
                     other = known[value]
                     placed[value.index] = other if constant_of(other) is not None else self._lookup(other)
                 self.canonical[value.node] = tuple(placed)
+            shared = shared_runs(graph.nodes)
+            for node, (common, positions) in shared.items():
+                self.used.update(
+                    common.outputs[p] for y, p in zip(node.outputs, positions, strict=True) if y in self.used
+                )
             for node in graph.nodes:
-                self.canonical[node] = self._place(node)
+                if node in shared:
+                    common, positions = shared[node]
+                    if common not in self.canonical:
+                        self.canonical[common] = self._place(common)
+                    self.canonical[node] = tuple([self.canonical[common][p] for p in positions])
+                else:
+                    self.canonical[node] = self._place(node)
             outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
             became = self._became(graph)
             rebuilt = Graph(graph.name, inputs, outputs, became=became, captures=graph.captures)
@@ -342,14 +353,31 @@ def _sealed(graph: Graph, untouched: set[str]) -> Graph:
 
 def in_inference(value: Value) -> Value:
     """`value` with what stands in inference in the place of values of training; it cannot be differentiated."""
+    return _in_inference([value], ())[0]
+
+
+def _in_inference(values: Iterable[Value], ends: Iterable[Value]) -> list[Value]:
+    """Values computed from `ends` and behind, with what stands in inference in the place of those of training."""
     new: dict[Value, Value] = {}
-    for node in topological([value], inference=True):
+    values, ends = list(values), set(ends)
+    for node in topological([v for v in values if v not in ends], ends, inference=True):
         if node.training is not None:
             inference = node.training.inference
             new[node.outputs[0]] = new.get(inference, inference)
+            continue
+        inner = {key: _body_in_inference(body) for key, body in bodies(node).items()}
+        if any(body is not node.attributes[key] for key, body in inner.items()):
+            _copied(node, new, {**node.attributes, **inner})
         else:
             _carry(node, new)
-    return new.get(value, value)
+    return [new.get(v, v) for v in values]
+
+
+def _body_in_inference(body: Graph) -> Graph:
+    outputs = _in_inference(body.outputs.values(), body.inputs.values())
+    if all(a is b for a, b in zip(outputs, body.outputs.values(), strict=True)):
+        return body
+    return Graph(body.name, body.inputs, dict(zip(body.outputs, outputs, strict=True)), captures=body.captures)
 
 
 def substituted(value: Value, replacement: Mapping[Value, Value]) -> Value:
@@ -363,9 +391,14 @@ def substituted(value: Value, replacement: Mapping[Value, Value]) -> Value:
 def _carry(node: Node, new: dict[Value, Value]) -> None:
     """Copy a node any of whose inputs has a new value."""
     if any(v in new for v in node.inputs):
-        inputs = tuple([None if v is None else new.get(v, v) for v in node.inputs])
-        copy = with_inputs(node, inputs, None if node.pullback is None else _refusing(inputs))
-        new.update(zip(node.outputs, copy.outputs, strict=True))
+        _copied(node, new)
+
+
+def _copied(node: Node, new: dict[Value, Value], attributes: Mapping[str, Any] | None = None) -> None:
+    """Copy a node on the new values of its inputs."""
+    inputs = tuple([None if v is None else new.get(v, v) for v in node.inputs])
+    copy = with_inputs(node, inputs, None if node.pullback is None else _refusing(inputs), attributes)
+    new.update(zip(node.outputs, copy.outputs, strict=True))
 
 
 def _refusing(inputs: tuple[Value | None, ...]) -> Pullback:

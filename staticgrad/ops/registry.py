@@ -80,6 +80,7 @@ class Operator(Generic[P, R]):
         self.refusal: Callable[..., str | None] | None = None
         self.respelling: Callable[..., Mapping[str, Any]] | None = None
         self.behind: Callable[..., tuple[Value, ...]] | None = None
+        self.reach: Callable[..., Iterable[int]] | None = None
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.input_names = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.required = sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
@@ -194,6 +195,11 @@ class Operator(Generic[P, R]):
         """Decorator: values behind the inputs to which the body's derivative goes too, past whole numbers between."""
         self.behind = values
         return values
+
+    def leads(self, positions: Callable[..., Iterable[int]]) -> Callable[..., Iterable[int]]:
+        """Decorator: for an operator that holds graphs, the outputs to which a derivative by `wanted` inputs goes."""
+        self.reach = positions
+        return positions
 
     def describe(self, inputs: Iterable[Value | None], attributes: Mapping[str, Any]) -> str:
         """The application as errors show it: argument names and the types that came."""
