@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from backend import Runner
 from derivative_checks import Array, check
@@ -55,7 +54,7 @@ def test_elements_of_different_rank(position: int, sizes: str) -> None:
         element = ops.sequence_at(xs, p)
         assert str(element.type).endswith("[...]")
         # The rank is known again behind a Reshape.
-        return ops.reshape(element, [-1]).exp(), ops.reshape(ops.sequence_at(ops.sequence_erase(xs, 0), 0), [-1])
+        return ops.reshape(element, [-1]).sin(), ops.reshape(ops.sequence_at(ops.sequence_erase(xs, 0), 0), [-1])
 
     check(build, draw(3), draw(2, 2, seed=1), place(position), sizes=sizes)
 
@@ -89,7 +88,7 @@ def test_positions_in_a_list_and_in_int32() -> None:
 
 def test_a_sequence_used_several_times_has_the_sum_of_its_cotangents() -> None:
     def build(x: Any, y: Any) -> Any:
-        xs = ops.sequence_construct(x.sin(), y.exp())
+        xs = ops.sequence_construct(x.sin(), y.cos())
         return ops.sequence_at(xs, 0) * ops.sequence_at(xs, 1), weighted(xs), weighted(ops.identity(xs))
 
     check(build, draw(2, 3), draw(2, 3, seed=1))
@@ -98,7 +97,7 @@ def test_a_sequence_used_several_times_has_the_sum_of_its_cotangents() -> None:
 def test_an_empty_sequence_that_is_filled() -> None:
     def build(x: Any, y: Any) -> Any:
         xs = ops.sequence_insert(ops.sequence_empty(dtype=x.type.dtype), x.sin())
-        return ops.sequence_at(ops.sequence_insert(xs, y, 0), 1)
+        return ops.reshape(ops.sequence_at(ops.sequence_insert(xs, y, 0), 1), [-1])
 
     check(build, draw(2), draw(3, seed=1))
 
@@ -202,7 +201,8 @@ def test_a_map_that_hands_its_element_and_a_captured_value_on() -> None:
 def test_a_map_over_an_empty_sequence_gives_zeros_to_what_it_captures() -> None:
     def build(x: Any) -> Any:
         nothing = ops.sequence_empty(dtype=x.type.dtype)
-        return weighted(ops.sequence_insert(ops.sequence_map(lambda a: x * a.sum(), nothing), x.sin()))
+        mapped = ops.sequence_map(lambda a: x * ops.reshape(a, [-1]).sum(), nothing)
+        return weighted(ops.sequence_insert(mapped, x.sin()))
 
     check(build, draw(3))
 
@@ -370,7 +370,7 @@ WRONG: list[tuple[Callable[..., Any], type[Exception], str]] = [
     (lambda x, xs: ops.sequence_at(x, 0), DTypeError, "a sequence is expected"),
     (lambda x, xs: ops.sequence_construct(xs), DTypeError, "a tensor is expected"),
     (lambda x, xs: ops.add(xs, xs), DTypeError, "tensors of known rank are expected"),
-    (lambda x, xs: ops.sequence_at(xs, x), DTypeError, "int64"),
+    (lambda x, xs: ops.sequence_at(xs, x.sum()), DTypeError, "int64"),
     (lambda x, xs: ops.sequence_at(xs, [0, 1]), ShapeError, "one integer"),
     (lambda x, xs: ops.split_to_sequence(x, 0), ShapeError, "no sequence"),
     (lambda x, xs: ops.concat_from_sequence(xs, axis=3), ShapeError, "out of range"),

@@ -173,6 +173,12 @@ def split_to_sequence(x: Input, split: Input | None = None, *, axis: int = 0, ke
     """
 
 
+@split_to_sequence.respells
+def _(x, split=None, *, axis, keepdims):
+    # ONNX has keepdims count only without `split`; onnxruntime does not where that is a number.
+    return {"axis": axis, "keepdims": keepdims or split is not None}
+
+
 @split_to_sequence.vjp
 def _(g, y, x, split, *, axis, keepdims):
     if not isinstance(x.type, OpaqueType) and x.type.shape[axis] == 0:
