@@ -58,13 +58,20 @@ def differentiated(
 
     Nothing behind the values in `stop` counts.
     """
-    reached = set(targets)
+    outputs = list(outputs)
+    reached, needed = set(targets), set(outputs)
     active = []
     for node in topological(outputs, stop, derivative=True):
         if any(x in reached for x in differentiable_inputs(node)):
             reached.update(y for y in node.outputs if y.type.dtype.is_float)
             active.append(node)
-    return active, reached
+    # What only values without a derivative depend on is on no path.
+    on_path = []
+    for node in reversed(active):
+        if any(y in needed for y in node.outputs):
+            needed.update(differentiable_inputs(node))
+            on_path.append(node)
+    return on_path[::-1], reached
 
 
 def differentiable_inputs(node: Node) -> Iterable[Value]:
