@@ -58,15 +58,22 @@ def differentiated(
 
     Nothing behind the values in `stop` counts.
     """
-    reached = set(targets)
+    outputs = list(outputs)
+    reached, needed = set(targets), set(outputs)
     active = []
     for node in topological(outputs, stop, derivative=True):
         if any(x in reached for x in differentiable_inputs(node)):
-            outputs = [y for y in _reached_outputs(node, reached) if y.type.dtype.is_float]
-            reached.update(outputs)
-            if outputs or not bodies(node):
+            given = [y for y in _reached_outputs(node, reached) if y.type.dtype.is_float]
+            reached.update(given)
+            if given or not bodies(node):
                 active.append(node)
-    return active, reached
+    # What only values without a derivative depend on is on no path.
+    on_path = []
+    for node in reversed(active):
+        if any(y in needed for y in node.outputs):
+            needed.update(differentiable_inputs(node))
+            on_path.append(node)
+    return on_path[::-1], reached
 
 
 def _reached_outputs(node: Node, reached: set[Value]) -> Iterable[Value]:

@@ -407,6 +407,6 @@ def _argument(value: Value, names: Mapping[Value, str]) -> str:
 def _attribute(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return str(value.tolist()) if value.size <= 8 else f"array of {value.size}"
-    if isinstance(value, Graph):
-        return value.name
+    if isinstance(value, (Graph, TensorType)):
+        return value.name if isinstance(value, Graph) else str(value)
     return str(list(value)) if isinstance(value, tuple) else str(value)

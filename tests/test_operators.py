@@ -138,8 +138,12 @@ def numeric_vjp(run: Evaluator, feeds: Mapping[str, Array], name: str, cotangent
 # - completeness -
 
 
-TAKE_GRAPHS = {"If", "Loop", "Scan"}
-"""Operators that no row of arrays describes; `test_control_flow` has them."""
+TAKE_GRAPHS = {"If", "Loop", "Scan"} | {
+    *("SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceErase", "SequenceAt", "SequenceLength"),
+    *("SequenceMap", "SplitToSequence", "ConcatFromSequence"),
+    *("Optional", "OptionalGetElement", "OptionalHasElement"),
+}
+"""Operators that no row of arrays describes; `test_control_flow` and `test_sequences` have them."""
 
 
 def test_every_operator_has_a_row() -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from staticgrad import ops
 from staticgrad.control_flow.body import Given, Result, graph_of, inside_of, positions, pull, refused, whole
 from staticgrad.graph import Graph, Value
 from staticgrad.ops.bodies import captured_by
 from staticgrad.ops.onnx_types import is_sequence, sequence_of
-from staticgrad.ops.sequence import sequence_map, zeros_of
+from staticgrad.ops.sequence import sequence_map_operator, zeros_of
 from staticgrad.types import OpaqueType, TensorType, unknown
 
 
-@sequence_map.refuses
+@sequence_map_operator.refuses
 def _(*inputs: Value, wanted: Sequence[bool], arrives: Sequence[bool], body: Graph) -> str | None:
     first = len(inputs) - body.captures
     for value, asked in zip(inputs[first:], wanted[first:], strict=True):
@@ -25,7 +27,7 @@ def _(*inputs: Value, wanted: Sequence[bool], arrives: Sequence[bool], body: Gra
     return refused(whole(body), positions(wanted), arrives)
 
 
-@sequence_map.vjp
+@sequence_map_operator.vjp
 def _(g: Given, y: Sequence[Value], *inputs: Value, wanted: Sequence[bool], body: Graph) -> Result:
     """A SequenceMap whose body computes its values once more and goes back from there.
 
@@ -45,7 +47,7 @@ def _(g: Given, y: Sequence[Value], *inputs: Value, wanted: Sequence[bool], body
     mapped = [i < first and is_sequence(inputs[i].type) for i in found]
     types = [inputs[i].type if each else sequence_of(inputs[i].type) for i, each in zip(found, mapped, strict=True)]
     given = (*inputs[:first], *[g[o] for o in formals], *inputs[first:], *needed)
-    made = sequence_map.apply(given, {"body": back}, types).outputs
+    made = sequence_map_operator.apply(given, {"body": back}, types).outputs
     by_position = {i: v if each else _total(v, inputs[i]) for i, v, each in zip(found, made, mapped, strict=True)}
     return tuple(by_position.get(i) for i in range(len(inputs)))
 
@@ -59,5 +61,5 @@ def _total(xs: Value, like: Value) -> Value:
         type = TensorType(type.dtype, (unknown(), *type.shape))
     stacked = ops.concat_from_sequence.apply((some,), {"axis": 0, "new_axis": True}, (type,)).outputs[0]
     how = {"keepdims": False, "noop_with_empty_axes": False}
-    axes = ops.constant([0])
+    axes = ops.constant(np.zeros(1, np.int64))
     return ops.reduce_sum.apply((stacked, axes), how, (like.type,)).outputs[0]

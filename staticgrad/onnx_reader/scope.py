@@ -558,8 +558,8 @@ class Scope:
         declared = [read_type(v.type, self.names.dim) if v.type.WhichOneof("value") else _UNTYPED for v in graph.input]
         if node.op_type == "SequenceMap" and not node.domain:
             # What a body declares of elements is more than what is known of a sequence.
-            handed = [_UNTYPED if v is None else inner_type(v.type) if is_sequence(v.type) else v.type for v in given]
-            pairs = zip(declared, handed, strict=False)
+            elements = [_UNTYPED if v is None else inner_type(v.type) if is_sequence(v.type) else v.type for v in given]
+            pairs = zip(declared, elements, strict=False)
             declared = [h if isinstance(d, OpaqueType) and d.rankless else d for d, h in pairs]
         if node.op_type not in ("Loop", "Scan") or node.domain:
             return self._body(graph, declared)

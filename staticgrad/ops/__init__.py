@@ -69,6 +69,7 @@ from staticgrad.ops.bodies import (
     if_,
     loop,
     scan,
+    sequence_map,
 )
 from staticgrad.ops.convolution import (
     conv,
@@ -432,6 +433,7 @@ __all__ = [
     "sequence_erase",
     "sequence_insert",
     "sequence_length",
+    "sequence_map",
     "shape",
     "shrink",
     "sigmoid",

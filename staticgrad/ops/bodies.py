@@ -13,6 +13,7 @@ from staticgrad.graph import Graph, Leaf, Node, Value, constant_of
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.control_flow import scan_axes, widened
 from staticgrad.ops.kinds import normal_axis
+from staticgrad.ops.onnx_types import inner_type, is_sequence
 from staticgrad.ops.registry import Input, constant, literal
 from staticgrad.origin import source_line
 from staticgrad.types import Dim, DType, TensorType
@@ -229,3 +230,18 @@ def scan_attributes(
         "scan_output_axes": tuple(output_axes or ()) or None,
         "scan_output_directions": tuple(output_directions or ()) or None,
     }
+
+
+def sequence_map(function: Callable[..., Any], *inputs: Value) -> Any:
+    """The sequence of what `function` gives for the elements of sequences in turn, or a tuple of such sequences.
+
+    The first input is a sequence. Others of them are sequences of the same length, or tensors that every call is given.
+    """
+    inside = made_from_here()
+    types = [inner_type(v.type) if is_sequence(v.type) else v.type for v in inputs]
+    formals = {f"element{i}": formal(f"element{i}", type) for i, type in enumerate(types)}
+    given = function(*formals.values())
+    results = _values(given, "results of a map")
+    captured = captured_by(results, formals.values(), inside)
+    made = OPERATORS["SequenceMap"].apply((*inputs, *captured), {"body": body_of("body", formals, results, captured)})
+    return made.outputs[0] if isinstance(given, Value) else made.outputs

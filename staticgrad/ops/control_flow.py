@@ -38,6 +38,8 @@ def widened(type: TensorType, following: TensorType, free: set[Dim]) -> TensorTy
     if type == following:
         return type
     wide = merged(type, following)
+    if is_sequence(wide):
+        return wide
     if isinstance(wide, OpaqueType):
         raise ShapeError(f"a carried value is {type} and then {following}; its rank must stay")
     shape = tuple(d if d in free else e for d, e in zip(type.shape, wide.shape, strict=True))

@@ -228,8 +228,8 @@ def reshape_like(g: Value, x: Value) -> Value:
     shape = x.type.shape
     if isinstance(x.type, OpaqueType):
         # Of unknown rank.
-        node = OPERATORS["Reshape"].apply((g, shape_of(x)), {"allowzero": True}, (x.type,))
-        return node.outputs[0]
+        like_x: Value = OPERATORS["Reshape"].apply((g, shape_of(x)), {"allowzero": True}, (x.type,)).outputs[0]
+        return like_x
     if g.type.shape == shape and not isinstance(g.type, OpaqueType):
         return g
     dynamic = [i for i, d in enumerate(shape) if not isinstance(d, int)]

@@ -99,7 +99,9 @@ def inner_type(type: TensorType) -> TensorType:
 
 @lru_cache(maxsize=1024)
 def _parsed(data: bytes) -> onnx.TypeProto:
-    return onnx.TypeProto.FromString(data)
+    proto = onnx.TypeProto()
+    proto.ParseFromString(data)
+    return proto
 
 
 def _proto(type: OpaqueType) -> onnx.TypeProto:

@@ -19,7 +19,7 @@ from staticgrad.ops.kinds import dims_of, normal_axis, zeros_like
 from staticgrad.ops.onnx_types import inner_type, is_optional, is_sequence, optional_of, rankless, sequence_of
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import reshape, shape
-from staticgrad.types import DType, OpaqueType, TensorType, unknown
+from staticgrad.types import Dim, DType, OpaqueType, TensorType, unknown
 
 INT64 = np.int64
 
@@ -156,12 +156,12 @@ def _cut(x, split=None, *, axis, keepdims):
         return sequence_of(TensorType(type.dtype, (*rest[0], *((1,) if keepdims else ()), *rest[1])))
     require(len(split.type.shape) < 2, "the sizes of the parts must be one integer or a list")
     sizes, length = dims_of(split.content) or (), type.shape[axis]
-    each = unknown()
-    if split.type.shape and len(set(sizes)) == 1:
-        each = sizes[0]
-    elif sizes and not split.type.shape and all(isinstance(d, int) for d in (*sizes, length)):
+    each: Dim = unknown()
+    if split.type.shape:
+        each = sizes[0] if len(set(sizes)) == 1 else each
+    elif sizes and isinstance(sizes[0], int):
         require(sizes[0] > 0, f"parts of {sizes[0]} elements make no sequence")
-        each = sizes[0] if length % sizes[0] == 0 else each
+        each = sizes[0] if isinstance(length, int) and length % sizes[0] == 0 else each
     return sequence_of(TensorType(type.dtype, (*rest[0], each, *rest[1])))
 
 
@@ -171,6 +171,12 @@ def split_to_sequence(x: Input, split: Input | None = None, *, axis: int = 0, ke
 
     Without `split` into parts of size 1, whose axis is gone with keepdims=False.
     """
+
+
+@split_to_sequence.respells
+def _(x, split=None, *, axis, keepdims):
+    # ONNX has keepdims count only without `split`; onnxruntime does not where that is a number.
+    return {"axis": axis, "keepdims": keepdims or split is not None}
 
 
 @split_to_sequence.vjp
@@ -221,7 +227,7 @@ def _mapped_types(*inputs, body):
 
 
 @onnx_op("SequenceMap", type=_mapped_types, opaque=True)
-def sequence_map(*inputs: Value, body: Graph) -> tuple[Value, ...]:
+def sequence_map_operator(*inputs: Value, body: Graph) -> tuple[Value, ...]:
     """`body` of the elements of sequences in turn, and of tensors; what it gives comes as sequences.
 
     The first input is a sequence; the last ones, as many as `body.captures`, are what the body uses from outside.
@@ -232,7 +238,7 @@ def _mapped(function, *sequences):
     """The sequence of what `function` gives for elements of sequences."""
     formals = [Leaf("input", f"in{i}", inner_type(xs.type)).outputs[0] for i, xs in enumerate(sequences)]
     body = Graph("each", {v.name: v for v in formals}, {"out": function(*formals)})
-    return sequence_map.apply(sequences, {"body": body}).outputs[0]
+    return sequence_map_operator.apply(sequences, {"body": body}).outputs[0]
 
 
 # - optionals -
@@ -292,7 +298,7 @@ def added(a: Value, b: Value) -> Value:
 
 def _mapped_like(x: Value, function: Any, *sequences: Value) -> Value:
     result = _mapped(function, *sequences)
-    return sequence_map.apply(result.node.inputs, result.node.attributes, (x.type,)).outputs[0]
+    return sequence_map_operator.apply(result.node.inputs, result.node.attributes, (x.type,)).outputs[0]
 
 
 def _in_optional(function: Any, *optionals: Value) -> Value:

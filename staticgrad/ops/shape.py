@@ -72,12 +72,16 @@ def size(x: Input) -> Value:
 
 
 def _reshaped(x, shape, *, allowzero):
+    require(not isinstance(x.type, OpaqueType) or x.type.rankless, f"a tensor is expected, {x.type} came")
     require(shape.type.dtype is DType.int64 and len(shape.type.shape) == 1, "the shape must be a list of int64")
     target = dims_of(shape.content)
     if target is None:
         require(isinstance(shape.type.shape[0], int), "the number of dimensions must be known when declaring")
         return TensorType(x.type.dtype, tuple(unknown() for _ in range(shape.type.shape[0])))
     require(not any(isinstance(d, int) and d < -1 for d in target), f"a size of {listed(target)} is negative")
+    if isinstance(x.type, OpaqueType):
+        open_sizes = (-1,) if allowzero else (-1, 0)
+        return TensorType(x.type.dtype, tuple(unknown() if d in open_sizes else d for d in target))
     copied = [] if allowzero else [i for i, d in enumerate(target) if d == 0]
     require(not copied or copied[-1] < len(x.type.shape), f"{listed(target)} copies an axis that is not there")
     dims: list[Dim] = [x.type.shape[i] if i in copied else d for i, d in enumerate(target)]
@@ -102,7 +106,7 @@ def listed(dims: Any) -> str:
     return f"[{', '.join(show(d) for d in dims)}]"
 
 
-@onnx_op("Reshape", type=_reshaped, content=lambda x, shape, *, allowzero: _relisted(x, shape))
+@onnx_op("Reshape", type=_reshaped, content=lambda x, shape, *, allowzero: _relisted(x, shape), opaque=True)
 def reshape(x: Input, shape: Input, *, allowzero: bool = False) -> Value:
     """The same elements in another shape; one dimension may be -1, and 0 copies (not with `allowzero`)."""
 
