@@ -109,7 +109,9 @@ class _Writer:
             else:
                 self._node(proto, node)
         for name, value in aliases:
-            proto.node.add(op_type="Identity", name=name, input=[self.names[value]], output=[name])
+            # An input that is an output under its own name needs no node.
+            if self.names[value] != name:
+                proto.node.add(op_type="Identity", name=name, input=[self.names[value]], output=[name])
 
     def _inner(self, proto: onnx.GraphProto, body: Graph, inputs: Sequence[str], alone: bool) -> None:
         """Write the body of a loop or a branch, which finds what it takes from outside under the names there.
@@ -199,6 +201,7 @@ class _Writer:
         """What else belongs to a node that is passed on as a model has it."""
         if entry.domain:
             written.domain = entry.domain
+            written.overload = entry.overload
             self.domains[entry.domain] = max(self.domains.get(entry.domain, 0), entry.opset)
         else:
             self.opset = max(self.opset, onnx.defs.get_schema(entry.operator, DIALECT).since_version)

@@ -27,7 +27,7 @@ from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.registry import DIALECT, Operator, constant
 from staticgrad.origin import rewriting
 from staticgrad.pruning import pruned, shared_runs
-from staticgrad.types import OpaqueType, TensorType
+from staticgrad.types import OpaqueType, TensorType, count_elements
 
 Equation = Callable[[Node], Value | None]
 """Left side in, right side out: a value equal to the node's first output, or None where the equation does not apply."""
@@ -324,6 +324,9 @@ class Rebuild:
             return None
         arrays = [constant_of(v) for v in node.inputs]
         if any(a is None for a in arrays) or sum(a.size for a in arrays if a is not None) > _FOLD_LIMIT:
+            return None
+        size = count_elements(output.type.shape)
+        if not isinstance(size, int) or size > _FOLD_LIMIT:
             return None
         with np.errstate(all="ignore"):
             result = entry.numpy(*arrays)

@@ -31,6 +31,8 @@ Input = Value | Literal
 DIALECT = 26
 """The opset whose operators these are; the newest that stock onnxruntime runs."""
 
+LARGEST_SIZE = 2**63 - 1
+
 _SCHEMA_TYPES = {f"tensor({dtype})": dtype for dtype in DType} | {
     "tensor(float)": DType.float32,
     "tensor(double)": DType.float64,
@@ -158,6 +160,13 @@ class Operator(Generic[P, R]):
             except StaticgradError as error:
                 raise type(error)(f"{error}; in {self.describe(inputs, attributes)} ({source_line()})") from None
             types = (found,) if isinstance(found, TensorType) else found
+            for type_ in types:
+                for dim in type_.shape:
+                    if type(dim) is int and dim > LARGEST_SIZE:
+                        raise ShapeError(
+                            f"a size of {dim} has no place in an int64; in {self.describe(inputs, attributes)} "
+                            f"({source_line()})"
+                        )
         node = Node(self, inputs, attributes, types, source, pullback)
         if self.content is not None:
             result = node.outputs[0]
