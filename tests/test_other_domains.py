@@ -35,7 +35,9 @@ def test_what_has_no_derivative_says_why(name: str, reason: str) -> None:
 
 def test_a_node_without_derivative_behind_a_value_without_one_is_not_refused() -> None:
     text = """<ir_version: 10, opset_import: ["" : 21, "own" : 1]>
-    g (float[3] x) => (float[3] y) <float[3] a> { a = own.Odd(x)  b = Greater(a, x)  c = Cast<to = 1>(b)  y = Mul(c, x) }"""
+    g (float[3] x) => (float[3] y) <float[3] a> {
+        a = own.Odd(x)  b = Greater(a, x)  c = Cast<to = 1>(b)  y = Mul(c, x)
+    }"""
     model = onnx.parser.parse_model(text)
     found = sg.gradient_model(model)
     assert any(node.op_type == "Odd" for node in found.graph.node)

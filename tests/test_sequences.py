@@ -97,7 +97,7 @@ def test_a_sequence_used_several_times_has_the_sum_of_its_cotangents() -> None:
 def test_an_empty_sequence_that_is_filled() -> None:
     def build(x: Any, y: Any) -> Any:
         xs = ops.sequence_insert(ops.sequence_empty(dtype=x.type.dtype), x.sin())
-        return ops.reshape(ops.sequence_at(ops.sequence_insert(xs, y, 0), 1), [-1])
+        return ops.sequence_at(ops.sequence_insert(xs, y, 0), 1)
 
     check(build, draw(2), draw(3, seed=1))
 
@@ -291,6 +291,24 @@ class Session(Evaluator):
     def __call__(self, arrays: Any) -> list[Any]:
         found: list[Any] = self.run(None, {name: arrays[name] for name in self.names})
         return found
+
+
+def test_an_optional_of_a_model_that_holds_nothing() -> None:
+    tensor = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [3])
+    info = onnx.helper.make_tensor_value_info
+    x, y = (info(name, onnx.TensorProto.FLOAT, [3]) for name in "xy")
+    nothing = onnx.helper.make_node("Optional", [], ["o"], type=tensor)
+    asked = onnx.helper.make_node("OptionalHasElement", ["o"], ["c"])
+    square = onnx.helper.make_node("Mul", ["x", "x"], ["s"])
+    chosen = onnx.helper.make_node("Where", ["c", "x", "s"], ["y"])
+    graph = onnx.helper.make_graph([nothing, asked, square, chosen], "g", [x], [y])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    found = sg.gradient_model(model)
+    onnx.checker.check_model(found, full_check=True)
+    given = np.array([1, 2, 3], np.float32)
+    y_found, by_x = Runner(found)({"x": given, "cotangent.y": np.ones(3, np.float32)})
+    np.testing.assert_array_equal(y_found, given**2)
+    np.testing.assert_array_equal(by_x, 2 * given)
 
 
 def test_whether_an_optional_holds_anything_has_no_derivative() -> None:

@@ -111,7 +111,8 @@ def _inserted(xs, x, position, type):
 
 def _grown(xs, x, position=None):
     _check_position(position)
-    return sequence_of(merged(_element(xs), _tensor(x)))
+    # An empty sequence knows nothing of its elements.
+    return sequence_of(_tensor(x) if xs.node.op.name == "SequenceEmpty" else merged(_element(xs), _tensor(x)))
 
 
 @onnx_op("SequenceInsert", type=_grown, opaque=True)
