@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from staticgrad.graph import Array, Graph, Node, Value, bodies, collection_paused, constant_of
+from staticgrad.graph import Array, Graph, Node, Value, bodies, collection_paused, constant_of, with_inner
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.onnx_types import write_type
 from staticgrad.ops.registry import DIALECT
@@ -109,7 +109,9 @@ class _Writer:
             else:
                 self._node(proto, node)
         for name, value in aliases:
-            proto.node.add(op_type="Identity", name=name, input=[self.names[value]], output=[name])
+            # An input that is an output under its own name needs no node.
+            if self.names[value] != name:
+                proto.node.add(op_type="Identity", name=name, input=[self.names[value]], output=[name])
 
     def _inner(self, proto: onnx.GraphProto, body: Graph, inputs: Sequence[str], alone: bool) -> None:
         """Write the body of a loop or a branch, which finds what it takes from outside under the names there.
@@ -117,14 +119,13 @@ class _Writer:
         One that stands `alone` holds its literals itself.
         """
         proto.name = body.name
+        # What stands here may stand elsewhere too, under another name.
+        inner = [value for node in body.nodes for value in node.outputs if alone or constant_of(value) is None]
+        inner += body.inputs.values()
+        elsewhere = {value: self.names.pop(value) for value in inner if value in self.names}
         literals = self.literals
         if alone:
             self.literals = proto.initializer
-        for node in body.nodes:
-            for value in node.outputs:
-                # One body may stand in several places.
-                if alone or constant_of(value) is None:
-                    self.names.pop(value, None)
         formal = len(body.inputs) - body.captures
         for (name, value), outer in zip(
             body.inputs.items(), [*[None] * formal, *inputs[len(inputs) - body.captures :]], strict=True
@@ -136,11 +137,10 @@ class _Writer:
         for name, value in outputs.items():
             value_info(proto.output, name, value.type)
         self._body(proto, body, outputs)
-        if alone:
-            for node in body.nodes:
-                if node.op.name == "Constant":
-                    self.names.pop(node.outputs[0], None)
-            self.literals = literals
+        self.literals = literals
+        for value in inner:
+            self.names.pop(value, None)
+        self.names.update(elsewhere)
 
     def _node(self, proto: onnx.GraphProto, node: Node) -> None:
         names = self.names
@@ -201,6 +201,7 @@ class _Writer:
         """What else belongs to a node that is passed on as a model has it."""
         if entry.domain:
             written.domain = entry.domain
+            written.overload = entry.overload
             self.domains[entry.domain] = max(self.domains.get(entry.domain, 0), entry.opset)
         else:
             self.opset = max(self.opset, onnx.defs.get_schema(entry.operator, DIALECT).since_version)
@@ -292,7 +293,7 @@ def _pads_to_keep(graph: Graph) -> set[Node]:
     does not count what the pool itself fills up.
     """
     found = set()
-    for node in graph.nodes:
+    for node in with_inner(graph.nodes):
         if node.op.name in ("Conv", "AveragePool", "MaxPool"):
             value = node.inputs[node.op.name == "Conv"]
             while value is not None and value.node.op.name == "Cast":

@@ -63,8 +63,10 @@ def differentiated(
     active = []
     for node in topological(outputs, stop, derivative=True):
         if any(x in reached for x in differentiable_inputs(node)):
-            reached.update(y for y in node.outputs if y.type.dtype.is_float)
-            active.append(node)
+            given = [y for y in _reached_outputs(node, reached) if y.type.dtype.is_float]
+            reached.update(given)
+            if given or not bodies(node):
+                active.append(node)
     # What only values without a derivative depend on is on no path.
     on_path = []
     for node in reversed(active):
@@ -72,6 +74,15 @@ def differentiated(
             needed.update(differentiable_inputs(node))
             on_path.append(node)
     return on_path[::-1], reached
+
+
+def _reached_outputs(node: Node, reached: set[Value]) -> Iterable[Value]:
+    """The outputs to which a derivative goes: all, but for a body that keeps some apart."""
+    reach = getattr(node.op, "reach", None)
+    if reach is None or node.pullback is not None:
+        return node.outputs
+    wanted = tuple([x in reached for x in node.inputs])
+    return [node.outputs[i] for i in reach(*node.inputs, wanted=wanted, **node.attributes)]
 
 
 def differentiable_inputs(node: Node) -> Iterable[Value]:

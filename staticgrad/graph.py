@@ -348,6 +348,14 @@ def bodies(node: Node) -> dict[str, Graph]:
     return {key: value for key, value in node.attributes.items() if isinstance(value, Graph)}
 
 
+def with_inner(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Nodes, and those in their bodies."""
+    for node in nodes:
+        yield node
+        for body in bodies(node).values():
+            yield from with_inner(body.nodes)
+
+
 def value_names(graph: Graph, nodes: Iterable[Node]) -> dict[Value, str]:
     """What values are called: inputs and outputs as declared, others by letters in the order of `nodes`."""
     names = {value: name for name, value in graph.inputs.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from staticgrad.methods import OPERATORS
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.registry import DIALECT, Operator, constant
 from staticgrad.origin import rewriting
-from staticgrad.types import OpaqueType
+from staticgrad.pruning import pruned, shared_runs
+from staticgrad.types import OpaqueType, TensorType, count_elements
 
 Equation = Callable[[Node], Value | None]
 """Left side in, right side out: a value equal to the node's first output, or None where the equation does not apply."""
@@ -85,11 +87,17 @@ class Rebuild:
         self.interned: dict[Any, Node] = {}
         self.canonical: dict[Node, tuple[Value, ...]] = {}
         self.deterministic: dict[OperatorEntry, bool] = {}
-        self.inner: dict[Graph, Graph] = {}
+        self.inner: dict[Any, Graph] = {}
+        self.used: set[Value] = set()
+        self.lost_derivatives = False
 
-    def graph(self, graph: Graph) -> Graph:
-        """The rebuilt graph; inputs and the names of outputs stay."""
+    def graph(self, graph: Graph, known: Mapping[Value, Value] = MappingProxyType({})) -> Graph:
+        """The rebuilt graph; inputs and the names of outputs stay.
+
+        `known` says what captured inputs of a body are: literals, or others of its inputs.
+        """
         with collection_paused():
+            self._count_uses(graph)
             inputs = dict(graph.inputs)
             for position, (name, value) in enumerate(graph.inputs.items()):
                 placed = list(self.canonical.get(value.node, value.node.outputs))
@@ -97,21 +105,74 @@ class Rebuild:
                     # No equation may look at what is outside.
                     inputs[name] = placed[value.index] = Leaf("input", name, value.type).outputs[0]
                     inputs[name].content = value.content
+                if value in known:
+                    other = known[value]
+                    placed[value.index] = other if constant_of(other) is not None else self._lookup(other)
                 self.canonical[value.node] = tuple(placed)
+            shared = shared_runs(graph.nodes)
+            for node, (common, positions) in shared.items():
+                self.used.update(
+                    common.outputs[p] for y, p in zip(node.outputs, positions, strict=True) if y in self.used
+                )
             for node in graph.nodes:
-                self.canonical[node] = self._place(node)
+                if node in shared:
+                    common, positions = shared[node]
+                    if common not in self.canonical:
+                        self.canonical[common] = self._place(common)
+                    self.canonical[node] = tuple([self.canonical[common][p] for p in positions])
+                else:
+                    self.canonical[node] = self._place(node)
             outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
             became = self._became(graph)
             rebuilt = Graph(graph.name, inputs, outputs, became=became, captures=graph.captures)
-            if any(node.pullback is not None for node in graph.nodes):
+            if self.lost_derivatives:
                 rebuilt = _sealed(rebuilt, {name for name, value in outputs.items() if value is graph.outputs[name]})
             return rebuilt
 
-    def _body(self, body: Graph) -> Graph:
-        """The rebuilt body of a loop or a branch."""
-        if body not in self.inner:
-            self.inner[body] = Rebuild(self.equations, self.trace).graph(body)
-        return self.inner[body]
+    def _count_uses(self, graph: Graph) -> None:
+        """Note which values the nodes and outputs of a graph need."""
+        self.used.update(graph.outputs.values())
+        self.used.update(v for node in graph.nodes for v in node.inputs if v is not None)
+
+    def _body(self, body: Graph, inputs: Sequence[Value | None]) -> Graph:
+        """The rebuilt body of a loop or a branch of a node with these inputs."""
+        formals = list(body.inputs.values())[len(body.inputs) - body.captures :]
+        known: dict[Value, Value] = {}
+        first: dict[Value, Value] = {}
+        for formal, value in zip(formals, inputs[len(inputs) - body.captures :], strict=True):
+            if value is not None:
+                known[formal] = value if constant_of(value) is not None else first.setdefault(value, formal)
+        known = {formal: value for formal, value in known.items() if value is not formal}
+        key = (body, *known.items())
+        if key not in self.inner:
+            self.inner[key] = Rebuild(self.equations, self.trace).graph(body, known)
+        return self.inner[key]
+
+    def _without_unused(self, node: Node, used: Sequence[Value]) -> tuple[Node, list[int]] | None:
+        """A branch or a loop without what nobody needs, and the positions of its outputs that it still has."""
+        cut = pruned(node, [y.index for y in used])
+        if cut is None:
+            return None
+        types = [node.outputs[o].type for o in cut.outputs]
+        return with_inputs(node, [node.inputs[i] for i in cut.inputs], None, cut.attributes, types), list(cut.outputs)
+
+    def _inlined(self, body: Graph, inputs: Sequence[Value | None]) -> tuple[Value, ...]:
+        """The results of a branch that is always taken, as part of this graph."""
+        self._count_uses(body)
+        before = dict.fromkeys(v.node for v in body.inputs.values())
+        outside = {node: self.canonical.get(node) for node in before}
+        for formal, value in zip(body.inputs.values(), inputs, strict=True):
+            placed = list(self.canonical.get(formal.node, formal.node.outputs))
+            if value is not None:
+                placed[formal.index] = value
+            self.canonical[formal.node] = tuple(placed)
+        for node in body.nodes:
+            self.canonical[node] = self._place(node)
+        results = tuple([self._lookup(value) for value in body.outputs.values()])
+        for node, placed_before in outside.items():
+            if placed_before is not None:
+                self.canonical[node] = placed_before
+        return results
 
     def _became(self, graph: Graph) -> dict[Node, Value]:
         """Where the forward nodes are now in whose derivatives nodes were made."""
@@ -141,9 +202,12 @@ class Rebuild:
             placed = canonical[value.node][value.index]
             changed = changed or placed is not value
             inputs.append(placed)
-        inner = {key: self._body(body) for key, body in bodies(node).items()}
-        if changed or inner or node.pullback is not None:
-            node = with_inputs(node, tuple(inputs), attributes={**node.attributes, **inner} if inner else None)
+        self.lost_derivatives = self.lost_derivatives or node.pullback is not None
+        branches = bodies(node)
+        if branches:
+            return self._with_bodies(node, inputs, branches)
+        if changed or node.pullback is not None:
+            node = with_inputs(node, inputs)
         folded = self._folded(node)
         if folded is not None:
             return self._interned(folded.node) or folded.node.outputs
@@ -154,6 +218,28 @@ class Rebuild:
         # Later nodes that are equal to a left side find the right side at once.
         self.canonical[node] = node.outputs if result is None else (self._absorb(result),)
         return self.canonical[node]
+
+    def _with_bodies(
+        self, node: Node, inputs: Sequence[Value | None], branches: Mapping[str, Graph]
+    ) -> tuple[Value, ...]:
+        """The canonical outputs for a branch or a loop."""
+        condition = constant_of(inputs[0]) if node.op.name == "If" else None
+        if condition is not None:
+            return self._inlined(branches["then_branch" if condition.all() else "else_branch"], inputs[1:])
+        outputs = node.outputs
+        used = [y for y in outputs if y in self.used]
+        if used and not isinstance(node.op, Foreign):
+            inner = {key: self._body(body, inputs) for key, body in branches.items()}
+            node = with_inputs(node, inputs, attributes={**node.attributes, **inner})
+            cut = self._without_unused(node, used)
+        else:
+            node, cut = with_inputs(node, inputs), None
+        kept = list(range(len(outputs)))
+        if cut is not None:
+            node, kept = cut
+        results = self._interned(node) or node.outputs
+        places = dict(zip(kept, results, strict=True))
+        return tuple([places.get(position, y) for position, y in enumerate(outputs)])
 
     def _rewritten(self, node: Node) -> Value | None:
         """The right side of the first equation that applies."""
@@ -207,15 +293,21 @@ class Rebuild:
                 return ("Constant", id(array))
             return ("Constant", array.dtype, array.shape, array.tobytes())
         entry = node.op
-        if entry not in self.deterministic:
-            self.deterministic[entry] = _is_deterministic(entry)
-        if not self.deterministic[entry]:
+        if bodies(node):
+            if isinstance(entry, Foreign) or draws_numbers(node):
+                return None
+        elif not self._is_deterministic(entry):
             return None
         attributes: tuple[Any, ...] = tuple(node.attributes.values())
         if name == "ConstantOfShape":
             attributes = tuple((a.dtype, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a for a in attributes)
         # Optional outputs that one of two nodes lacks are no outputs of both.
         return (name, len(node.outputs), *map(id, node.inputs), attributes)
+
+    def _is_deterministic(self, entry: OperatorEntry) -> bool:
+        if entry not in self.deterministic:
+            self.deterministic[entry] = _is_deterministic(entry)
+        return self.deterministic[entry]
 
     def _folded(self, node: Node) -> Value | None:
         """The literal that a node of literals, or a small integer tensor of known content, amounts to."""
@@ -232,6 +324,9 @@ class Rebuild:
             return None
         arrays = [constant_of(v) for v in node.inputs]
         if any(a is None for a in arrays) or sum(a.size for a in arrays if a is not None) > _FOLD_LIMIT:
+            return None
+        size = count_elements(output.type.shape)
+        if not isinstance(size, int) or size > _FOLD_LIMIT:
             return None
         with np.errstate(all="ignore"):
             result = entry.numpy(*arrays)
@@ -261,14 +356,31 @@ def _sealed(graph: Graph, untouched: set[str]) -> Graph:
 
 def in_inference(value: Value) -> Value:
     """`value` with what stands in inference in the place of values of training; it cannot be differentiated."""
+    return _in_inference([value], ())[0]
+
+
+def _in_inference(values: Iterable[Value], ends: Iterable[Value]) -> list[Value]:
+    """Values computed from `ends` and behind, with what stands in inference in the place of those of training."""
     new: dict[Value, Value] = {}
-    for node in topological([value], inference=True):
+    values, ends = list(values), set(ends)
+    for node in topological([v for v in values if v not in ends], ends, inference=True):
         if node.training is not None:
             inference = node.training.inference
             new[node.outputs[0]] = new.get(inference, inference)
+            continue
+        inner = {key: _body_in_inference(body) for key, body in bodies(node).items()}
+        if any(body is not node.attributes[key] for key, body in inner.items()):
+            _copied(node, new, {**node.attributes, **inner})
         else:
             _carry(node, new)
-    return new.get(value, value)
+    return [new.get(v, v) for v in values]
+
+
+def _body_in_inference(body: Graph) -> Graph:
+    outputs = _in_inference(body.outputs.values(), body.inputs.values())
+    if all(a is b for a, b in zip(outputs, body.outputs.values(), strict=True)):
+        return body
+    return Graph(body.name, body.inputs, dict(zip(body.outputs, outputs, strict=True)), captures=body.captures)
 
 
 def substituted(value: Value, replacement: Mapping[Value, Value]) -> Value:
@@ -282,9 +394,14 @@ def substituted(value: Value, replacement: Mapping[Value, Value]) -> Value:
 def _carry(node: Node, new: dict[Value, Value]) -> None:
     """Copy a node any of whose inputs has a new value."""
     if any(v in new for v in node.inputs):
-        inputs = tuple([None if v is None else new.get(v, v) for v in node.inputs])
-        copy = with_inputs(node, inputs, None if node.pullback is None else _refusing(inputs))
-        new.update(zip(node.outputs, copy.outputs, strict=True))
+        _copied(node, new)
+
+
+def _copied(node: Node, new: dict[Value, Value], attributes: Mapping[str, Any] | None = None) -> None:
+    """Copy a node on the new values of its inputs."""
+    inputs = tuple([None if v is None else new.get(v, v) for v in node.inputs])
+    copy = with_inputs(node, inputs, None if node.pullback is None else _refusing(inputs), attributes)
+    new.update(zip(node.outputs, copy.outputs, strict=True))
 
 
 def _refusing(inputs: tuple[Value | None, ...]) -> Pullback:
@@ -298,23 +415,25 @@ def _refusing(inputs: tuple[Value | None, ...]) -> Pullback:
 
 def with_inputs(
     node: Node,
-    inputs: tuple[Value | None, ...],
+    inputs: Sequence[Value | None],
     pullback: Pullback | None = None,
     attributes: Mapping[str, Any] | None = None,
+    types: Sequence[TensorType] | None = None,
 ) -> Node:
     """The same operator on other inputs of the same types."""
     copy = Node(
         node.op,
-        inputs,
+        tuple(inputs),
         attributes or node.attributes,
-        [v.type for v in node.outputs],
+        [v.type for v in node.outputs] if types is None else types,
         source=node.source,
         origin=node.origin,
         pullback=pullback,
-        names=node.names,
+        names=node.names if types is None else None,
     )
-    for new, old in zip(copy.outputs, node.outputs, strict=True):
-        new.content = old.content
+    if types is None:
+        for new, old in zip(copy.outputs, node.outputs, strict=True):
+            new.content = old.content
     return copy
 
 

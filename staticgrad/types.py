@@ -207,6 +207,7 @@ def dims_agree(a: Dim, b: Dim) -> bool:
 
 # Polynomials over names: a sorted tuple of names -> an integer coefficient.
 Polynomial = dict[tuple[str, ...], int]
+_MOST_TERMS = 64
 
 
 @lru_cache(maxsize=65536)
@@ -233,6 +234,9 @@ def _dim(polynomial: Iterable[tuple[tuple[str, ...], int]]) -> Dim:
         return 0
     if len(terms) == 1 and not terms[0][0]:
         return terms[0][1]
+    if len(terms) > _MOST_TERMS or any(len(names) > _MOST_TERMS or abs(factor) > 2**63 for names, factor in terms):
+        # Nobody knows such a size any more.
+        return unknown()
     text = ""
     for names, factor in terms:
         parts = [*names, *([str(abs(factor))] if abs(factor) != 1 or not names else [])]
@@ -256,12 +260,20 @@ def multiply_dims(*dims: Dim) -> Dim:
     product: Polynomial = {(): 1}
     for dim in dims:
         step: Polynomial = {}
+        terms = _polynomial(dim)
+        if len(product) * len(terms) > _MOST_TERMS**2:
+            return unknown()
         for left, a in product.items():
-            for right, b in _polynomial(dim):
+            for right, b in terms:
                 key = tuple(sorted(left + right))
                 step[key] = step.get(key, 0) + a * b
         product = step
     return _dim(product.items())
+
+
+def constant_term(dim: Dim) -> int:
+    """What is left of a dimension where all names in it are 0."""
+    return dict(_polynomial(dim)).get((), 0)
 
 
 @lru_cache(maxsize=65536)

@@ -19,7 +19,8 @@ ALLOWED: dict[str, set[str]] = {
     "origin": {"graph"},
     "graph": {"errors", "types", "methods", "origin"},
     "ops": GROUND,
-    "rewrite": GROUND | {"ops"},
+    "pruning": GROUND | {"ops"},
+    "rewrite": GROUND | {"ops", "pruning"},
     "differentiate": GROUND | {"ops"},
     "control_flow": GROUND | {"ops", "differentiate", "rewrite"},
     "explain": GROUND | {"ops", "differentiate"},
@@ -32,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "train": GROUND | {"ops", "declare", "differentiate", "rewrite", "optimise", "exporters"},
     "runtime": GROUND | {"ops", "declare", "optimise", "exporters", "train"},
     "models": GROUND
-    | {"ops", "onnx_reader", "declare", "differentiate", "rewrite", "optimise", "exporters", "tensor", "train"},
+    | {"ops", "onnx_reader", "declare", "differentiate", "rewrite", "optimise", "exporters", "tensor", "nn", "train"},
     "cli": GROUND | {"runtime", "train", "exporters", "models"},
     "eager": set(),
 }

@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from derivative_checks import Array, check
 from drawing import draw
+from evaluation import Evaluator
 
 import staticgrad as sg
 from staticgrad import ops
 from staticgrad.graph import Graph, Node
 from staticgrad.methods import OPERATORS
+from staticgrad.ops.bodies import scan_of_batches
 from staticgrad.ops.foreign import Foreign
+from staticgrad.ops.kinds import in_training
+from staticgrad.optimise import optimise
+from staticgrad.rewrite import in_inference, substituted
+from staticgrad.types import DType, OpaqueType, TensorType
 
 BOTH = pytest.mark.parametrize("condition", [True, False])
 SIZES = pytest.mark.parametrize("sizes", ["fixed", "named", "unknown"])
@@ -124,6 +131,18 @@ def test_states_that_change_places() -> None:
 def test_a_scan_without_states_and_one_whose_gradient_needs_no_sequence() -> None:
     check(lambda x, w: ops.scan(lambda x: ([], [x * w, w]), [], [x])[1], draw(3, 2), draw(2))
     check(lambda h, x: ops.scan(lambda h, x: ([h * 2.0], []), [h], [x])[0], draw(2), draw(3, 1))
+
+
+@pytest.mark.parametrize("direction", [0, 1])
+def test_scan_over_each_of_a_batch(direction: int) -> None:
+    h, e = sg.input("h", [2], "float64"), sg.input("e", [2], "float64")
+    following = h * e
+    body = Graph("body", {"h": h, "e": e}, {"next": following, "y": following.sin()})
+    h0, x = draw(3, 2), draw(3, 4, 2)
+    last, ys = check(lambda h, x: scan_of_batches(body, [h], [x], [direction]), h0, x)
+    np.testing.assert_allclose(last, h0 * x.prod(1))
+    for t in range(4):
+        np.testing.assert_allclose(ys[:, t], np.sin(h0 * (x[:, ::-1] if direction else x)[:, : t + 1].prod(1)))
 
 
 # - Loop -
@@ -248,6 +267,9 @@ def test_what_has_no_derivative_inside_is_named_and_only_on_the_path() -> None:
             sg.grad(sines.sum(), x)
         (_, kept), _ = ops.scan(lambda h, k, e: ([h.sin(), k * e], []), [x[0], x[1]], [x])
         sg.grad(kept.sum(), x)
+        w = sg.input("w", [2])
+        (h, kept), _ = ops.scan(lambda h, k, e: ([h + e, k * w], []), [x[0], x[1]], [x])
+        sg.grad((h.sin() * kept).sum(), w)
     finally:
         OPERATORS["Sin"].rule = bare
 
@@ -282,3 +304,198 @@ def test_states_moved_on_in_training_are_refused() -> None:
     x = sg.input("x", [3, 4, 2])
     with pytest.raises(sg.DeclarationError, match="moves states on in training"):
         ops.scan(lambda e: ([], [norm(e)]), [], [x])
+
+
+# - bodies as models have them -
+
+
+def test_bodies_after_rewriting_have_the_same_derivatives() -> None:
+    def build(n: Any, x: Any, w: Any) -> Any:
+        v = w.exp()
+
+        def step(h: Any, e: Any) -> Any:
+            (k, _), (ks,) = ops.loop(lambda i, k, j: (None, [(k * v).sin() + e, j + i], [k * w]), [h, 0], n)
+            return [ops.if_(k.sum() > 0.3, lambda: k * v, lambda: w * 1.0)], [ks.sum(0)]
+
+        (h,), (ys,) = ops.scan(step, [v], [x])
+        graph = optimise(Graph("g", {"x0": n, "x1": x, "x2": w}, {"h": h, "ys": ys}))
+        return tuple(graph.outputs.values())
+
+    check(build, count(2), draw(3, 2), draw(2))
+
+
+@BOTH
+def test_a_loop_whose_body_has_numbers_of_rank_1_and_names_of_its_own(condition: bool) -> None:
+    def build(n: Any, c: Any, x: Any, w: Any) -> Any:
+        i, going = sg.input("i", [1], "int64"), sg.input("going", [1], "bool")
+        # One value captured twice, under two names.
+        state, total, first, second = (sg.input(name, [2], "float64") for name in ("s", "t", "first", "second"))
+        following = state * first + ops.where(going, second, 0.0).sin() * ops.cast(i, to="float64")
+        body = Graph(
+            "body",
+            {"i": i, "going": going, "s": state, "t": total, "first": first, "second": second},
+            {"more": going, "s": following, "t": total + state, "ys": following * second},
+            captures=2,
+        )
+        return OPERATORS["Loop"].apply((n, c, x, w, w, w), {"body": body}).outputs
+
+    check(build, np.array([3]), np.array([condition]), draw(2), draw(2))
+
+
+def test_a_sequence_that_is_carried_beside_the_path_is_replayed_and_on_it_refused() -> None:
+    proto = onnx.helper.make_sequence_type_proto(onnx.helper.make_tensor_type_proto(1, [2]))
+    sequence = OpaqueType(DType.float32, proto.SerializeToString(), "seq(f32[2])")
+    empty = Node(Foreign("SequenceEmpty", "", opset=11), (), {}, [sequence]).outputs[0]
+    insert = Foreign("SequenceInsert", "", "no derivative of sequences", opset=11)
+    length = Foreign("SequenceLength", "", differentiable=False, opset=11)
+    x, w = sg.input("x", [2]), sg.input("w", [2])
+
+    def step(i: Any, h: Any, s: Any, kept: Any) -> Any:
+        grown = Node(insert, (s, kept), {}, [sequence]).outputs[0]
+        many = Node(length, (s,), {}, [TensorType(DType.int64, ())]).outputs[0]
+        return None, [h * w * ops.cast(many + 1, to="float32"), grown, kept], []
+
+    (h, s, _), _ = ops.loop(step, [x, empty, ops.constant(np.zeros(2, np.float32))], 3)
+    gradient = sg.grad(h.sum(), w)
+    feeds = {"x": np.array([1.0, 2.0], np.float32), "w": np.array([0.5, 3.0], np.float32)}
+    for how in (False, True):
+        found = Evaluator([x, w], [gradient], rewritten=how)(feeds)[0]
+        np.testing.assert_allclose(found, feeds["x"] * 6 * 3 * feeds["w"] ** 2, rtol=1e-5)
+    (_, s, _), _ = ops.loop(step, [x, empty, x], 3)
+    last = Node(Foreign("SequenceAt", "", "no derivative of sequences", opset=11), (s, ops.constant(0)), {}, [x.type])
+    with pytest.raises(sg.UnsupportedOperatorError, match=r"SequenceInsert.*no derivative of sequences"):
+        sg.grad(last.outputs[0].sum(), x)
+
+
+# - what is rewritten -
+
+
+def rewritten(inputs: dict[str, Any], **outputs: Any) -> Graph:
+    return optimise(Graph("g", inputs, outputs))
+
+
+def nodes_named(graph: Graph, name: str) -> list[Node]:
+    return [node for node in graph.nodes if node.op.name == name]
+
+
+def test_the_loop_and_its_run_for_the_derivative_become_one() -> None:
+    x, w, n = sg.input("x", [4, 2]), sg.input("w", [2]), sg.input("n", [], "int64")
+    (h,), (y,) = ops.scan(lambda h, e: ([(h * w + e).sin()], [h * e]), [w], [x], output_directions=[1])
+    graph = rewritten({"x": x, "w": w}, h=h, y=y, g=sg.grad((h * y).sum(), w))
+    assert [len(node.outputs) for node in nodes_named(graph, "Scan")] == [3, 2]
+    (h,), (y,) = ops.loop(lambda i, h: (None, [(h * w).sin()], [h]), [w], n)
+    graph = rewritten({"n": n, "w": w}, h=h, y=y, g=sg.grad((h * y).sum(), w))
+    assert len(nodes_named(graph, "Loop")) == 2 and not nodes_named(graph, "If")
+
+
+def test_what_nobody_needs_of_a_loop_goes() -> None:
+    x, w, v = sg.input("x", [4, 2]), sg.input("w", [2]), sg.input("v", [2])
+
+    def step(a: Any, b: Any, c: Any, e: Any, f: Any) -> Any:
+        return [a * w, b + f * v, c + a], [e * 2.0, c * b]
+
+    (last, *_), (double, _) = ops.scan(step, [w, w, w], [x, x + 1.0])
+    (scan,) = nodes_named(rewritten({"x": x, "w": w, "v": v}, last=last, double=double), "Scan")
+    assert [v.name for v in scan.inputs if v is not None] == ["w", "x", "w"] and len(scan.outputs) == 2
+    (last, _), (stacked,) = ops.loop(lambda i, a, b: (None, [a * w, b + v], [b]), [w, w], 3)
+    (loop,) = nodes_named(rewritten({"w": w, "v": v}, last=last), "Loop")
+    assert len(loop.inputs) == 4 and len(loop.outputs) == 1
+    (loop,) = nodes_named(rewritten({"w": w, "v": v}, stacked=stacked), "Loop")
+    assert len(loop.inputs) == 4 and len(loop.outputs) == 2
+    a, _ = ops.if_(w[0] > 0, lambda: (w + 1.0, v), lambda: (w - 1.0, w))
+    (branch,) = nodes_named(rewritten({"w": w, "v": v}, a=a), "If")
+    assert len(branch.inputs) == 2 and len(branch.outputs) == 1
+
+
+def test_literals_go_into_bodies_and_a_branch_that_is_always_taken_out_of_its_own() -> None:
+    x = sg.input("x", [2])
+    two = ops.exp(ops.log(ops.constant(np.array(2.0, np.float32)))) * 0.0 + 3.0
+    graph = rewritten({"x": x}, y=ops.if_(ops.constant(np.array(True)), lambda: x * 2.0, lambda: x))
+    assert [node.op.name for node in graph.operators] == ["Mul"]
+    y = ops.if_(x[0] > 0, lambda: x * two, lambda: x)
+    feeds = {"x": np.array([1.5, 2.0], np.float32)}
+    np.testing.assert_allclose(Evaluator([x], [y], rewritten=True)(feeds)[0], feeds["x"] * 3, rtol=1e-6)
+
+
+def test_equations_do_not_look_out_of_a_body() -> None:
+    x = sg.input("x", [4, 2])
+    negative = -x[0]
+    (h,), _ = ops.scan(lambda h, e: ([h + -negative * e], []), [x[1]], [x])
+    feeds = {"x": np.arange(8, dtype=np.float32).reshape(4, 2)}
+    plain, better = (Evaluator([x], [h], rewritten=how)(feeds)[0] for how in (False, True))
+    np.testing.assert_array_equal(plain, better)
+
+
+def test_random_branches_are_not_one() -> None:
+    x = sg.input("x", [2])
+    noise = Foreign("RandomNormalLike", "", differentiable=False, opset=22)
+
+    def drawn() -> Any:
+        return Node(noise, (x,), {}, [x.type]).outputs[0]
+
+    a, b = (ops.if_(x[0] > 0, drawn, lambda: x) for _ in range(2))
+    assert len(nodes_named(rewritten({"x": x}, a=a, b=b), "If")) == 2
+
+
+@pytest.mark.parametrize("how", [False, True])
+def test_a_captured_value_in_whose_place_another_stands(how: bool) -> None:
+    x, other = sg.input("x", [2]), sg.input("other", [2])
+    y = ops.if_(x[0] > 0, lambda: ops.if_(x[1] > 0, lambda: x * 2.0, lambda: x), lambda: x)
+    replaced = substituted(y, {x: other})
+    z = replaced + x
+    pulled = sg.vjp(replaced, [x, other], np.ones(2, np.float32))
+    feeds = {"x": np.array([1.0, 2.0], np.float32), "other": np.array([10.0, 20.0], np.float32)}
+    value, *gradients = Evaluator([x, other], [z, *pulled], rewritten=how)(feeds)
+    np.testing.assert_array_equal(value, [21.0, 42.0])
+    np.testing.assert_array_equal(gradients, [[0.0, 0.0], [2.0, 2.0]])
+
+
+@pytest.mark.parametrize("how", [False, True])
+def test_a_value_made_in_a_body_and_used_outside(how: bool) -> None:
+    x = sg.input("x", [2])
+    kept: list[Any] = []
+
+    def then() -> Any:
+        kept.append(x.exp())
+        return kept[0] * 2.0
+
+    y = ops.if_(x[0] > 0, then, lambda: kept[0])
+    feeds = {"x": np.array([1.0, 2.0], np.float32)}
+    for value, factor in ((y + kept[0], 3), (kept[0] * y.exp() + y + kept[0], None)):
+        found = Evaluator([x], [value], rewritten=how)(feeds)[0]
+        e = np.exp(feeds["x"])
+        np.testing.assert_allclose(found, e * factor if factor else e * np.exp(2 * e) + 3 * e, rtol=1e-5)
+
+
+def test_inference_reaches_into_bodies() -> None:
+    x = sg.input("x", [3, 2])
+    (h,), _ = ops.scan(lambda h, e: ([h + in_training(e * 5.0, e)], []), [x[0]], [x])
+    found = Evaluator([x], [in_inference(h)])({"x": np.ones((3, 2), np.float32)})[0]
+    np.testing.assert_array_equal(found, np.full(2, 4.0))
+
+
+# - in models -
+
+
+def test_a_loop_over_parameters_is_trained() -> None:
+    w = sg.parameter("w", np.eye(2, dtype=np.float32))
+    x, t = sg.input("x", ["T", "N", 2]), sg.input("t", ["N", 2])
+    (h,), _ = ops.scan(lambda h, e: ([(h @ w + e).tanh()], []), [t * 0.0], [x])
+    trainer = sg.Trainer(sg.train_step(((h - t) ** 2).mean(), sg.optim.sgd(0.1)))
+    feeds = {"x": np.ones((4, 3, 2), np.float32), "t": np.full((3, 2), 0.3, np.float32)}
+    losses = [float(trainer.step(**feeds).loss) for _ in range(5)]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
+
+
+def test_a_scan_over_nothing_is_refused_by_name() -> None:
+    x = sg.input("x", ["T", 2])
+    run = sg.function(ops.scan(lambda e: ([], [e * 2.0]), [], [x])[1])
+    with pytest.raises(sg.FeedError, match="no Scan over nothing"):
+        run(x=np.zeros((0, 2), np.float32))
+
+
+def test_bodies_are_printed() -> None:
+    x = sg.input("x", [2])
+    y = ops.if_(x[0] > 0, lambda: x * 2.0, lambda: x)
+    text = str(Graph("g", {"x": x}, {"y": y}))
+    assert "then_branch=then" in text and "    then(captured0: f32[2]) -> (result0: f32[2])" in text

@@ -93,9 +93,15 @@ def pull(body: Body, arriving: Iterable[int], targets: Iterable[Value]) -> tuple
 
 def arriving_at(body: Body, g: Given, targets: Iterable[Value]) -> list[int]:
     """The positions of results whose cotangents have anything to do with `targets`."""
-    targets = set(targets)
     reached = differentiated([y for y in body.results if y not in body.ends], targets, body.ends)[1]
-    return [o for o, y in enumerate(body.results) if g[o] is not None and (y in reached or y in targets)]
+    return [o for o, y in enumerate(body.results) if g[o] is not None and y in reached]
+
+
+def reached_by(body: Body, wanted: Iterable[int]) -> list[int]:
+    """The positions of results that depend on wanted inputs."""
+    targets = depending(body, wanted)
+    reached = differentiated([y for y in body.results if y not in body.ends], targets, body.ends)[1]
+    return [o for o, y in enumerate(body.results) if y in reached]
 
 
 def refused(body: Body, wanted: Iterable[int], arrives: Sequence[bool]) -> str | None:

@@ -11,6 +11,7 @@ from staticgrad.control_flow.body import (
     inside_of,
     positions,
     pull,
+    reached_by,
     refused,
     whole,
 )
@@ -18,6 +19,11 @@ from staticgrad.graph import Graph, Value
 from staticgrad.ops.bodies import captured_by
 from staticgrad.ops.control_flow import if_operator
 from staticgrad.ops.sequence import zeros_of
+
+
+@if_operator.leads
+def _(_: Value, *captured: Value, wanted: Sequence[bool], then_branch: Graph, else_branch: Graph) -> set[int]:
+    return {o for branch in (then_branch, else_branch) for o in reached_by(whole(branch), positions(wanted[1:]))}
 
 
 @if_operator.refuses

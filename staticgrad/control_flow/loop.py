@@ -18,6 +18,7 @@ from staticgrad.control_flow.body import (
     of_loop,
     positions,
     pull,
+    reached_by,
     refused,
 )
 from staticgrad.graph import Graph, Value
@@ -26,6 +27,11 @@ from staticgrad.ops.control_flow import always_runs, if_operator, loop_operator
 from staticgrad.ops.registry import constant
 from staticgrad.ops.sequence import added, zeros_of
 from staticgrad.types import OpaqueType
+
+
+@loop_operator.leads
+def _(*inputs: Value | None, wanted: Sequence[bool], body: Graph) -> list[int]:
+    return [o - 1 for o in reached_by(of_loop(body), positions(wanted)) if o]
 
 
 @loop_operator.refuses
@@ -78,7 +84,7 @@ def _(
                 bound[x] = ops.gather(arrived, at)
         bound |= {formals[o]: v for (_, o), v in zip(carried, current, strict=False)}
         bound |= {own.formals[i]: inputs[i] for i in own.captured}  # type: ignore[misc]
-        bound |= {own.formals[0]: at, own.formals[1]: yes}
+        bound |= {x: _shaped_like(v, x) for x, v in zip(own.formals[:2], (at, yes), strict=True)}
         bound |= {own.formals[i]: ops.gather(tape, at) for i, tape in tapes.items()}
         if any(x in asked and x not in bound for x in own.formals):
             bound |= dict(zip((own.formals[i] for i, _ in own.states), _replayed(own, at, rest), strict=True)) | bound
@@ -95,6 +101,11 @@ def _(
     made = loop_operator.apply((count, None, *begin, *captured), attributes, types).outputs
     by_position = dict(zip(order, made, strict=True))
     return tuple(by_position.get(i) for i in range(len(inputs)))
+
+
+def _shaped_like(v: Value, x: Value) -> Value:
+    """A number of rank 0 with the rank that a body has for it; models have 1 there too."""
+    return ops.reshape(v, constant(np.ones(len(x.type.shape), np.int64))) if x.type.shape else v
 
 
 def _or_zeros(g: Value | None, x: Value | None) -> Value:

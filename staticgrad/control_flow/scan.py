@@ -14,6 +14,7 @@ from staticgrad.control_flow.body import (
     of_scan,
     positions,
     pull,
+    reached_by,
     refused,
 )
 from staticgrad.graph import Graph, Value
@@ -21,6 +22,11 @@ from staticgrad.ops.bodies import captured_by, formal, scan_attributes
 from staticgrad.ops.control_flow import scan_axes, scan_operator
 from staticgrad.ops.sequence import zeros_of
 from staticgrad.types import OpaqueType
+
+
+@scan_operator.leads
+def _(*inputs: Value, wanted: Sequence[bool], body: Graph, num_scan_inputs: int, **_: object) -> list[int]:
+    return reached_by(of_scan(body, num_scan_inputs), positions(wanted))
 
 
 @scan_operator.refuses

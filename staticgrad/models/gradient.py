@@ -12,7 +12,7 @@ from staticgrad.differentiate import differentiated, vjp
 from staticgrad.errors import DeclarationError, GradientError, shown
 from staticgrad.graph import Array, Graph, Leaf, Value
 from staticgrad.models.model import ModelLike, chosen
-from staticgrad.onnx_reader import Reading, Source, load, read
+from staticgrad.onnx_reader import Reading, Source, load, read, understood
 from staticgrad.ops.registry import constant
 from staticgrad.optimise import optimise
 from staticgrad.origin import source_line
@@ -38,6 +38,11 @@ def gradient_model(model: ModelLike, of: Names = None, wrt: Names = None, prefix
     if not isinstance(prefix, str) or not prefix:
         raise DeclarationError(f"the prefix is a text that is not empty, {shown(prefix)} came ({source_line()})")
     source = load(model)
+    with understood(source.name):
+        return _gradient(source, of, wrt, prefix)
+
+
+def _gradient(source: Source, of: Names, wrt: Names, prefix: str) -> onnx.ModelProto:
     reading = _read(source, of, wrt)
     outputs, targets = _ends(reading, of, wrt, source.name)
     first = next(iter(outputs.values()))

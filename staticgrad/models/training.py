@@ -14,6 +14,7 @@ from staticgrad.models.losses import check_name, named_loss
 from staticgrad.models.model import Model, ModelLike, from_onnx
 from staticgrad.models.names import Patterns, known_as, matching, uses
 from staticgrad.models.training_mode import Statistic, in_training_mode, with_own_statistics
+from staticgrad.onnx_reader import understood
 from staticgrad.origin import source_line
 from staticgrad.train.step import TrainStep, train_step
 from staticgrad.train.transformations import GradientTransformation
@@ -77,9 +78,10 @@ def train_step_model(
     evaluation, predictions and the exported inference model have these layers in inference again.
     """
     imported = model if isinstance(model, Model) else from_onnx(model)
-    outputs, statistics = with_own_statistics(imported.outputs, imported.parameters)
-    if training:
-        outputs = in_training_mode(outputs)
+    with understood(imported.name):
+        outputs, statistics = with_own_statistics(imported.outputs, imported.parameters)
+        if training:
+            outputs = in_training_mode(outputs)
     scalar = _loss(imported, outputs, loss, output, target)
     measured = {}
     for name, function in (metrics or {}).items():
@@ -90,7 +92,8 @@ def train_step_model(
         measured[name] = function(*outputs.values())
     chosen = _parameters(imported, scalar, params, freeze)
     predictions = {f"{name}.prediction" if name in _reserved(imported) else name: y for name, y in outputs.items()}
-    step = train_step(scalar, optimizer, chosen, metrics=measured, predictions=predictions)
+    with understood(imported.name):
+        step = train_step(scalar, optimizer, chosen, metrics=measured, predictions=predictions)
     return ModelStep(
         **{f.name: getattr(step, f.name) for f in fields(TrainStep)},
         model_trained=imported,

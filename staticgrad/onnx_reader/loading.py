@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +13,15 @@ from google.protobuf.message import DecodeError
 
 from staticgrad.errors import ModelError, UnsupportedOperatorError, shown
 from staticgrad.graph import Array
+from staticgrad.onnx_reader.signatures import domain_of
 from staticgrad.onnx_reader.tensors import array_of
 from staticgrad.origin import source_line
 
 OLDEST_IR = 3
 OLDEST_OPSET = 7
+"""The oldest opset that is read whole; of older ones what means the same."""
 _LARGEST = 2**31 - 1
+_LONGEST_NAME = 100
 
 
 class Source(NamedTuple):
@@ -41,7 +46,7 @@ def load(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Source:
         path = Path(model)
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "is no file" if path.exists() else "does not exist"
-            raise ModelError(f"{os.fspath(path)!r} {what}; give the path of an .onnx file ({source_line()})")
+            raise ModelError(f"{shown(os.fspath(path))} {what}; give the path of an .onnx file ({source_line()})")
         if path.stat().st_size > _LARGEST:
             raise ModelError(
                 f"{os.fspath(path)!r} has 2 GiB or more, which no ONNX model can have; its weights belong into a file "
@@ -68,23 +73,51 @@ def _parsed(data: bytes, what: str) -> onnx.ModelProto:
         ) from error
 
 
+@contextmanager
+def understood(name: str) -> Iterator[None]:
+    """What no memory and no number can hold inside, and text that is none, is an error of the model called `name`."""
+    try:
+        yield
+    except UnicodeError as error:
+        raise ModelError(f"{name} has text that is not UTF-8: {error} ({source_line()})") from error
+    except RecursionError as error:
+        raise ModelError(f"{name} is nested too deep ({source_line()})") from error
+    except (OverflowError, MemoryError) as error:
+        cause = " ".join(str(error).split()) or "out of memory"
+        raise ModelError(f"{name} has sizes that are too large: {cause} ({source_line()})") from error
+
+
 def _checked(source: Source) -> Source:
     """The source, if its versions are ones that can be read."""
     proto, name = source.proto, source.name
+    texts = [proto.doc_string, proto.graph.name, *(o.domain for o in proto.opset_import)]
+    texts += [text for entry in proto.metadata_props for text in (entry.key, entry.value)]
+    # Protobuf gives what is not UTF-8 as bytes.
+    wrong = next((text for text in texts if type(text) is not str), None)
+    if wrong is not None:
+        raise ModelError(f"the model has text that is not UTF-8, {shown(wrong)} ({source_line()})")
+    if not name.isprintable() or len(name) > _LONGEST_NAME:
+        source = source._replace(name=(name := shown(name)))
     if not proto.HasField("graph") or not proto.ir_version:
         raise ModelError(f"{name} is no ONNX model: it has no graph or no IR version ({source_line()})")
     if not OLDEST_IR <= proto.ir_version <= onnx.IR_VERSION:
         raise ModelError(
             f"{name} has IR version {proto.ir_version}; {OLDEST_IR} to {onnx.IR_VERSION} can be read ({source_line()})"
         )
+    imports: dict[str, int] = {}
     for opset in proto.opset_import:
-        if opset.domain in ("", "ai.onnx"):
+        domain = domain_of(opset.domain)
+        if imports.setdefault(domain, opset.version) != opset.version:
+            raise ModelError(
+                f"{name} names two versions of the domain {shown(domain)}, {imports[domain]} and {opset.version} "
+                f"({source_line()})"
+            )
+        if not 0 < opset.version < 2**31:
+            raise ModelError(f"{name} names version {opset.version} of the domain {shown(domain)} ({source_line()})")
+        if not domain:
             newest = onnx.defs.onnx_opset_version()
-            if opset.version < OLDEST_OPSET:
-                raise UnsupportedOperatorError(
-                    f"{name} has opset {opset.version}; {OLDEST_OPSET} and newer can be read, so convert it with "
-                    f"onnx.version_converter first ({source_line()})"
-                )
+            if opset.version < 1:
+                raise ModelError(f"{name} has opset {opset.version}, which there never was ({source_line()})")
             if opset.version > newest:
                 raise UnsupportedOperatorError(
                     f"{name} has opset {opset.version}, the installed onnx knows {newest}; install a newer onnx "

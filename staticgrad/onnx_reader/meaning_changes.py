@@ -13,8 +13,10 @@ from staticgrad.onnx_reader.rewriting import (
     Upgrades,
     attributes_of,
     gone,
+    input_of,
     made,
     number_like,
+    output_of,
     refusal,
     renewed,
     whole_numbers,
@@ -103,6 +105,24 @@ def _scan(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.NodeP
     raise refusal(node, opset, "it scans each sample of a batch by itself; export with opset 9 or later")
 
 
+def _recurrent(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.NodeProto] | None:
+    """RNN, LSTM and GRU with the batch in front, for which onnxruntime has no kernel: with the steps in front."""
+    if not attributes_of(node).get("layout", 0):
+        return None
+    inputs, nodes = list(node.input), []
+    for position in (0, 5, 6):
+        if input_of(node, position):
+            inputs[position] = context.fresh("steps_first")
+            nodes.append(made("Transpose", [node.input[position]], [inputs[position]], perm=[1, 0, 2]))
+    inner = renewed(node, inputs, without=["layout"])
+    nodes.append(inner)
+    for position, perm in ((0, [2, 0, 1, 3]), (1, [1, 0, 2]), (2, [1, 0, 2])):
+        if output_of(node, position):
+            inner.output[position] = context.fresh("steps_first")
+            nodes.append(made("Transpose", [inner.output[position]], [node.output[position]], perm=perm))
+    return nodes
+
+
 def _mod(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.NodeProto] | None:
     """The remainder of floats with the sign of the divisor, which the newest opsets have."""
     a, b = node.input
@@ -136,4 +156,7 @@ UPGRADES: Upgrades = {
     "GroupNormalization": ((21, _group_normalization),),
     "Scatter": ((11, _scatter), (ALWAYS, gone)),
     "Scan": ((9, _scan),),
+    "RNN": ((ALWAYS, _recurrent),),
+    "LSTM": ((ALWAYS, _recurrent),),
+    "GRU": ((ALWAYS, _recurrent),),
 }

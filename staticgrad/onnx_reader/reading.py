@@ -10,15 +10,16 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 
-from staticgrad.errors import ModelError, StaticgradError, UnsupportedOperatorError
+from staticgrad.errors import ModelError, StaticgradError, UnsupportedOperatorError, shown
 from staticgrad.graph import Array, Graph, Leaf, Value, collection_paused
-from staticgrad.onnx_reader.loading import Source
-from staticgrad.onnx_reader.scope import Names, Scope
+from staticgrad.onnx_reader.loading import Source, understood
+from staticgrad.onnx_reader.scope import Names, Scope, check_name
+from staticgrad.onnx_reader.signatures import check_text
 from staticgrad.onnx_reader.tensors import array_of, dense_of
 from staticgrad.ops.onnx_types import read_type
 from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
-from staticgrad.types import TensorType
+from staticgrad.types import OpaqueType, TensorType, dims_agree
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,12 @@ def read(
     functions are read as the operators that they are made of, all or the nodes with these numbers.
     """
     try:
-        with collection_paused():
+        with collection_paused(), understood(source.name):
             return _Model(source, inline).read(inputs or {}, parameters or {})
     except StaticgradError as error:
-        text = str(error)
-        raise type(error)(text if text.endswith(")") else f"{text}; in {source.name} ({source_line()})") from error
-    except RecursionError:
-        raise ModelError(f"{source.name} is nested too deep ({source_line()})") from None
+        text = " ".join(str(error).split())
+        here = f"({source_line()})"
+        raise type(error)(text if text.endswith(here) else f"{text}; in {source.name} {here}") from error
 
 
 class _Model:
@@ -68,10 +68,10 @@ class _Model:
         graph = self.proto.graph
         scope = Scope(self.names, self._opsets())
         scope.declared = {v.name: v.type for v in (*graph.value_info, *graph.output)}
-        formal = {}
+        formal: dict[str, onnx.ValueInfoProto] = {}
+        check_text(*(info.name for info in graph.output))
         for info in graph.input:
-            if info.name in formal:
-                raise ModelError(f"the input {info.name!r} is there twice")
+            check_name(info.name, "an input", formal)
             formal[info.name] = info
         # Before IR version 4 every initializer had to be an input too.
         overridable = set(formal) if self.proto.ir_version >= 4 else set()
@@ -81,10 +81,10 @@ class _Model:
         parameters: dict[str, Value] = {}
         initial: dict[str, Array] = {}
         for name, array, dtype in self._initializers(graph):
-            if name in initial:
-                raise ModelError(f"the initializer {name!r} is there twice")
+            check_name(name, "an initializer", initial)
             initial[name] = array
             if name in overridable:
+                _check_default(name, TensorType(dtype, array.shape), read_type(formal[name].type, self.names.dim))
                 continue
             if dtype.is_float:
                 if name in known:
@@ -113,10 +113,12 @@ class _Model:
         outputs: dict[str, Value] = {}
         for info in graph.output:
             if info.name in outputs:
-                raise ModelError(f"the output {info.name!r} is there twice")
+                raise ModelError(f"the output {shown(info.name)} is there twice")
             found = scope.lookup(info.name)
             if found is None:
-                raise ModelError(f"the output {info.name!r} is left out by what should give it")
+                raise ModelError(f"the output {shown(info.name)} is left out by what should give it")
+            if isinstance(found.type, OpaqueType) and not found.type.onnx:
+                raise ModelError(f"the output {shown(info.name)} has no type")
             outputs[info.name] = found
         if not outputs:
             raise ModelError("the graph has no outputs")
@@ -134,9 +136,17 @@ class _Model:
 
     def _initializers(self, graph: onnx.GraphProto) -> Iterable[tuple[str, Array, Any]]:
         for tensor in graph.initializer:
-            if not tensor.name:
-                raise ModelError("an initializer has no name")
             yield tensor.name, *array_of(tensor, self.folder)
         for sparse in graph.sparse_initializer:
             array, dtype = dense_of(sparse, self.folder)
             yield sparse.values.name, np.asarray(array), dtype
+
+
+def _check_default(name: str, held: TensorType, declared: TensorType) -> None:
+    """Refuse an initializer that is no default of the input of its name."""
+    fits = held.dtype is declared.dtype and (
+        (isinstance(declared, OpaqueType) and declared.rankless)
+        or (len(held.shape) == len(declared.shape) and all(map(dims_agree, held.shape, declared.shape)))
+    )
+    if not fits:
+        raise ModelError(f"the input {shown(name)} is {declared}, its initializer {held}")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 
-from staticgrad.errors import ModelError, StaticgradError, UnsupportedOperatorError
+from staticgrad.errors import ModelError, StaticgradError, UnsupportedOperatorError, shown
 from staticgrad.graph import Array, Leaf, Node, Value, constant_of
 from staticgrad.methods import OPERATORS
 from staticgrad.onnx_reader.attributes import attributes_of
 from staticgrad.onnx_reader.bodies import Body, joined, widened
 from staticgrad.onnx_reader.dialect import lowered, upgraded
-from staticgrad.onnx_reader.loading import Source
-from staticgrad.onnx_reader.tensors import array_of
+from staticgrad.onnx_reader.loading import OLDEST_OPSET, Source
+from staticgrad.onnx_reader.old_opsets import modernized
+from staticgrad.onnx_reader.signatures import check_signature, check_text, domain_of, label_of
+from staticgrad.onnx_reader.sizing import DEEPEST, check_expansion
+from staticgrad.onnx_reader.tensors import array_of, dense_of
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.onnx_types import inner_type, is_sequence, read_type, write_type
 from staticgrad.ops.registry import DIALECT, constant
@@ -23,13 +26,14 @@ from staticgrad.origin import SourceLine, current_origin
 from staticgrad.types import Dim, DType, OpaqueType, TensorType
 
 _GRAPH = onnx.AttributeProto.GRAPH
-_DEEPEST = 100
-_MOST_NODES = 1_000_000
 _UNTYPED = OpaqueType(DType.float32, b"", "a value of unknown type", True)
 # Inputs without a derivative that a type rule needs as numbers: floating initializers are literals there.
 _STATIC = {"Resize": (1, 2), "Dropout": (1,)}
 # What entries and bodies raise at input that makes no sense; ONNX's own inference then decides.
-_SENSELESS = (StaticgradError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, AssertionError)
+_SENSELESS = (
+    *(StaticgradError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, AssertionError),
+    *(MemoryError, UnicodeError),
+)
 _NO_RULE = "there is no gradient rule for it"
 
 Function = tuple[str, str, str]
@@ -44,10 +48,11 @@ class Names:
         self.inline = inline
         self.functions: dict[Function, onnx.FunctionProto] = {}
         for function in source.proto.functions:
-            key = (_domain(function.domain), function.name, function.overload)
+            key = (domain_of(function.domain), function.name, function.overload)
             if key in self.functions:
-                raise ModelError(f"the function {function.domain}.{function.name} is there twice")
+                raise ModelError(f"the function {shown('.'.join(key[:2]))} is there twice")
             self.functions[key] = function
+        self.most = check_expansion(source.proto.graph, self.functions)
         self.calling: list[Function] = []
         self.calls: dict[int, Value] = {}
         self.unsupported: list[str] = []
@@ -56,17 +61,19 @@ class Names:
         """Of the node that is read; those of functions have none of their own."""
         self.depth = 0
         self._dims: dict[str, Dim] = {}
+        self._taken: dict[str, int] = {}
         self._fresh = 0
 
     def dim(self, name: str) -> Dim:
         """The size that a model calls `name`: equal wherever the name stands, but nothing else is known of it."""
-        if "?" in name:
-            return name
         if name not in self._dims:
+            check_text(name)
             plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
-            dim = f"?{plain}" if plain and not plain[0].isdigit() else f"?_{plain}"
-            while dim in self._dims.values():
-                dim += "_"
+            stem = dim = f"?{plain}" if plain and not plain[0].isdigit() else f"?_{plain}"
+            while dim in self._taken:
+                self._taken[stem] += 1
+                dim = f"{stem}_{self._taken[stem]}"
+            self._taken[dim] = 1
             self._dims[name] = dim
         return self._dims[name]
 
@@ -78,8 +85,8 @@ class Names:
     def counted(self) -> None:
         """Refuse models that expand without end."""
         self.count += 1
-        if self.count > _MOST_NODES:
-            raise ModelError(f"the model comes to more than {_MOST_NODES} nodes with its functions and bodies expanded")
+        if self.count > self.most:
+            raise ModelError(f"the model comes to more than {self.most} nodes with its functions and bodies expanded")
 
 
 class Scope:
@@ -150,7 +157,7 @@ class Scope:
         if name in self.values:
             return self.values[name]
         if self.outer is None:
-            raise ModelError(f"the value {name!r} is used, but no input, initializer or node gives it")
+            raise ModelError(f"the value {shown(name)} is used, but no input, initializer or node gives it")
         found = self.outer.lookup(name)
         if found is not None and constant_of(found) is None:
             if found not in self.captured:
@@ -164,8 +171,8 @@ class Scope:
     def read(self, nodes: Sequence[onnx.NodeProto]) -> None:
         """Read all nodes, each after those that it depends on."""
         self.names.depth += 1
-        if self.names.depth > _DEEPEST:
-            raise ModelError(f"bodies and functions are nested deeper than {_DEEPEST}")
+        if self.names.depth > DEEPEST:
+            raise ModelError(f"bodies and functions are nested deeper than {DEEPEST}")
         for node in self._in_order(nodes):
             self._node(self._bound(node))
         self.names.depth -= 1
@@ -174,9 +181,11 @@ class Scope:
         """The nodes as they stand if each has its inputs before it, as ONNX demands; sorted otherwise."""
         giver: dict[str, int] = {}
         for position, node in enumerate(nodes):
+            check_text(node.op_type, node.domain, node.overload, node.name, *(a.name for a in node.attribute))
+            check_text(*node.input, *node.output)
             for name in node.output:
                 if name and (name in giver or name in self.values):
-                    raise ModelError(f"the value {name!r} is given twice")
+                    raise ModelError(f"the value {shown(name)} is given twice; node {label_of(node)!r}")
                 giver[name] = position
         giver.pop("", None)
         needs = [{giver[name] for name in _names_read(node) if name in giver} for node in nodes]
@@ -194,7 +203,7 @@ class Scope:
                     open_.discard(position)
                     stack.pop()
                 elif following in open_:
-                    raise ModelError(f"the node {_label(nodes[following])!r} depends on its own result")
+                    raise ModelError(f"the node {label_of(nodes[following])!r} depends on its own result")
                 else:
                     open_.add(following)
                     stack.append((following, iter(needs[following])))
@@ -202,8 +211,10 @@ class Scope:
 
     def _bound(self, node: onnx.NodeProto) -> onnx.NodeProto:
         """The node with the attributes that a function hands on to it."""
-        if self.attributes is None or not any(a.ref_attr_name for a in node.attribute):
+        if not any(a.ref_attr_name for a in node.attribute):
             return node
+        if self.attributes is None:
+            raise ModelError(f"an attribute refers to one of a function, outside of any; node {label_of(node)!r}")
         bound = onnx.NodeProto()
         bound.CopyFrom(node)
         del bound.attribute[:]
@@ -218,14 +229,17 @@ class Scope:
     def _node(self, node: onnx.NodeProto) -> None:
         names = self.names
         names.counted()
-        domain = _domain(node.domain)
+        domain = domain_of(node.domain)
         number = -1
         token = None
         if not names.calling:
             names.number += 1
             number = names.number
-            token = current_origin.set((None, SourceLine(names.file, number, _label(node))))
+            token = current_origin.set((None, SourceLine(names.file, number, label_of(node))))
         try:
+            doubled = len({a.name for a in node.attribute}) < len(node.attribute)
+            if doubled:
+                raise ModelError("an attribute is there twice")
             function = (domain, node.op_type, node.overload)
             if function in names.functions:
                 self._function(function, node, number)
@@ -237,7 +251,12 @@ class Scope:
             text = str(error)
             if "; node " in text:
                 raise
-            raise type(error)(f"{text}; node {_label(node)!r} ({node.op_type})") from error
+            raise type(error)(f"{text}; node {label_of(node)!r} ({shown(node.op_type)[1:-1]})") from error
+        except _SENSELESS as error:
+            cause = _first_line(error)
+            raise ModelError(
+                f"this is no valid {shown(node.op_type)[1:-1]}: {cause}; node {label_of(node)!r}"
+            ) from error
         finally:
             if token is not None:
                 current_origin.reset(token)
@@ -251,11 +270,23 @@ class Scope:
         except onnx.defs.SchemaError:
             schema = None
         if schema is None and node.op_type not in _GONE:
-            raise ModelError(f"ONNX has no operator {node.op_type} in opset {opset}")
+            raise ModelError(f"ONNX has no operator {shown(node.op_type)} in opset {opset}")
+        if schema is not None:
+            check_signature(node, opset)
         if schema is not None and schema.since_version > DIALECT:
             self._newer(node, schema, opset)
             return
-        following = upgraded(node, min(opset, DIALECT), self)
+        if opset >= OLDEST_OPSET:
+            self._upgraded(node, min(opset, DIALECT))
+            return
+        modern = modernized(node, opset, self)
+        for made in modern[:-1]:
+            self._dialect(made)
+        self._upgraded(modern[-1], OLDEST_OPSET)
+
+    def _upgraded(self, node: onnx.NodeProto, opset: int) -> None:
+        """A node in the words of the dialect."""
+        following = upgraded(node, opset, self)
         for made in [node] if following is None else following:
             self._dialect(made)
 
@@ -281,17 +312,47 @@ class Scope:
                 self._dialect(made)
             return
         except (onnx.defs.SchemaError, StaticgradError):
-            pass
+            if self._widened(node):
+                return
         function = self._schema_function(node, schema, opset)
         if function is None:
             self.names.unsupported.append(
-                f"{node.op_type} ({SourceLine(self.names.file, 0, _label(node))}) of opset {schema.since_version} runs "
-                f"nowhere yet and has no function body; use a form of opset {DIALECT}"
+                f"{node.op_type} ({SourceLine(self.names.file, 0, label_of(node))}) of opset {schema.since_version} "
+                f"runs nowhere yet and has no function body; use a form of opset {DIALECT}"
             )
             for name in node.output:
                 self.values[name] = self._untyped(name)
             return
         self._expand(function, node, ("", node.op_type, str(opset)))
+
+    def _widened(self, node: onnx.NodeProto) -> bool:
+        """Read a node that takes bfloat16 in its newest form only in float32, where that is possible."""
+        given = {name: self.lookup(name) for name in node.input}
+        narrow = [name for name, v in given.items() if v is not None and v.type.dtype is DType.bfloat16]
+        if not narrow:
+            return False
+        wide = onnx.NodeProto()
+        wide.CopyFrom(node)
+        try:
+            for position, name in enumerate(node.input):
+                if name in narrow:
+                    wide.input[position] = self.fresh("wide")
+                    self._cast(name, wide.input[position], DType.float32)
+            for position, name in enumerate(node.output):
+                wide.output[position] = self.fresh("wide") if name else ""
+            self._dialect(wide)
+            for inner, name in zip(wide.output, node.output, strict=True):
+                value = self.lookup(inner)
+                if value is not None and value.type.dtype is DType.float32:
+                    self._cast(inner, name, DType.bfloat16)
+                elif value is not None:
+                    self.values[name] = value
+        except (onnx.defs.SchemaError, StaticgradError):
+            return False
+        return True
+
+    def _cast(self, name: str, result: str, to: DType) -> None:
+        self._dialect(onnx.helper.make_node("Cast", [name], [result], to=to.onnx))
 
     def _untyped(self, name: str) -> Value:
         return Leaf("input", name, _UNTYPED).outputs[0]
@@ -313,7 +374,7 @@ class Scope:
         """A call of one of the model's functions: read as what it is made of, or left as it stands."""
         names = self.names
         function = names.functions[key]
-        if names.calling or names.inline is True or (names.inline and number in names.inline):
+        if names.calling or not key[0] or names.inline is True or (names.inline and number in names.inline):
             self._expand(function, node, key)
             return
         kept = dict(self.values)
@@ -321,7 +382,8 @@ class Scope:
         types = [None if not n else self.values[n] for n in node.output]
         self.values = kept
         written = tuple(f.SerializeToString(deterministic=True) for f in self._called(key))
-        entry = Foreign(node.op_type, key[0], "a function of the model is differentiated as its body", written, 1)
+        reason = "a function of the model is differentiated as its body"
+        entry = Foreign(node.op_type, key[0], reason, written, self.opsets.get(key[0], 1), key[2])
         self._make(node, entry, [_UNTYPED if v is None else v.type for v in types])
         outputs = [v for v in (self.values[n] for n in node.output if n) if v is not None]
         if outputs:
@@ -336,19 +398,27 @@ class Scope:
             if current in self.names.functions and current not in found:
                 found[current] = None
                 stack.extend(
-                    (_domain(n.domain), n.op_type, n.overload) for n in _all_nodes(self.names.functions[current].node)
+                    (domain_of(n.domain), n.op_type, n.overload) for n in _all_nodes(self.names.functions[current].node)
                 )
         return [self.names.functions[k] for k in found]
 
     def _expand(self, function: onnx.FunctionProto, node: onnx.NodeProto, key: Function) -> None:
         names = self.names
         if key in names.calling:
-            raise ModelError(f"the function {key[1]!r} calls itself")
+            raise ModelError(f"the function {shown(key[1])} calls itself")
         bound = {a.name: a for a in function.attribute_proto} | {a.name: a for a in node.attribute}
-        opsets = {_domain(o.domain): o.version for o in function.opset_import}
+        opsets = {domain_of(o.domain): o.version for o in function.opset_import}
         inner = Scope(names, opsets, None, bound)
         if len(node.input) > len(function.input) or len(node.output) > len(function.output):
-            raise ModelError(f"the function {key[1]!r} has fewer inputs or outputs than it is called with")
+            raise ModelError(f"the function {shown(key[1])} has fewer inputs or outputs than it is called with")
+        if len(set(function.input)) < len(function.input) or "" in function.input:
+            raise ModelError(f"the function {shown(key[1])} has an input without a name, or two of one name")
+        version = opsets.get("", onnx.defs.onnx_opset_version())
+        if not OLDEST_OPSET <= version <= onnx.defs.onnx_opset_version():
+            raise UnsupportedOperatorError(
+                f"the function {shown(key[1])} has opset {version}; {OLDEST_OPSET} to "
+                f"{onnx.defs.onnx_opset_version()} can be read"
+            )
         given = [self.lookup(name) for name in node.input]
         for position, name in enumerate(function.input):
             inner.values[name] = given[position] if position < len(given) else None
@@ -402,9 +472,15 @@ class Scope:
         made.names = tuple([name if "\0" not in name else "" for name in names])
         for name, value in zip(node.output, made.outputs, strict=False):
             if name:
-                if isinstance(value.type, OpaqueType) and value.type.rankless and name in self.declared:
+                declaration = self.declared.get(name)
+                if (
+                    isinstance(value.type, OpaqueType)
+                    and value.type.rankless
+                    and declaration is not None
+                    and declaration.WhichOneof("value")
+                ):
                     # What the model declares is all that is known.
-                    declared = read_type(self.declared[name], self.names.dim)
+                    declared = read_type(declaration, self.names.dim)
                     if declared.dtype is value.type.dtype:
                         value.type = declared
                 self.values[name] = value
@@ -427,7 +503,7 @@ class Scope:
             bodies = self._bodies(node)
         version = self.opsets.get(domain)
         if version is None:
-            raise ModelError(f"the model names no version of the domain {domain!r}")
+            raise ModelError(f"the model names no version of the domain {shown(domain)}")
         self._make(node, Foreign(node.op_type, domain, reason, opset=version), self._inferred(node, domain), bodies)
 
     def _make(
@@ -450,7 +526,8 @@ class Scope:
         version = DIALECT if not domain else self.opsets[domain]
         try:
             schema = onnx.defs.get_schema(node.op_type, version, domain)
-        except onnx.defs.SchemaError:
+        except (onnx.defs.SchemaError, TypeError):
+            # A version beyond 32 bits is a TypeError.
             schema = None
         if schema is not None:
             reads = {name: self._proto(name) for name in _names_read(node) if self._visible(name)}
@@ -464,20 +541,26 @@ class Scope:
             try:
                 found = onnx.shape_inference.infer_node_outputs(schema, node, types, small, opset_imports=imports)
             except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, KeyError) as error:
-                cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                raise ModelError(f"this is no valid {node.op_type}: {cause}") from error
-        return [self._type(name, found.get(name)) for name in node.output]
+                raise ModelError(f"this is no valid {node.op_type}: {_first_line(error)}") from error
+            handed = {d.dim_param for t in types.values() for d in t.tensor_type.shape.dim if d.dim_param}
 
-    def _type(self, name: str, inferred: onnx.TypeProto | None) -> TensorType:
+            def dim(size: str) -> Dim:
+                """Inference hands on names of sizes as it got them; those in bodies are the model's own."""
+                return size if size in handed else self.names.dim(size)
+
+            return [self._type(name, found.get(name), dim) for name in node.output]
+        return [self._type(name, None, self.names.dim) for name in node.output]
+
+    def _type(self, name: str, inferred: onnx.TypeProto | None, dim: Callable[[str], Dim]) -> TensorType:
         for proto in (inferred, self.declared.get(name)):
             if proto is not None and proto.WhichOneof("value") is not None:
                 if proto.WhichOneof("value") == "tensor_type" and not proto.tensor_type.elem_type:
                     continue
-                type = read_type(proto, self.names.dim)
+                type = read_type(proto, dim if proto is inferred else self.names.dim)
                 if not (isinstance(type, OpaqueType) and type.rankless and proto is inferred):
                     return type
         if inferred is not None and inferred.tensor_type.elem_type:
-            return read_type(inferred, self.names.dim)
+            return read_type(inferred, dim)
         return _UNTYPED
 
     def _visible(self, name: str) -> bool:
@@ -523,6 +606,8 @@ class Scope:
         else:
             attributes = {a.name: a for a in node.attribute}
             count = attributes["num_scan_inputs"].i if "num_scan_inputs" in attributes else 0
+            if not 0 <= count <= len(types):
+                raise ModelError(f"num_scan_inputs is {count}, there are {len(types)} inputs")
             axes = list(attributes["scan_input_axes"].ints) if "scan_input_axes" in attributes else [0] * count
             states = len(types) - count
             handed = [*types[:states], *(_without(t, a) for t, a in zip(types[states:], axes, strict=False))]
@@ -541,24 +626,26 @@ class Scope:
             known = wider
 
     def _body(self, graph: onnx.GraphProto, types: Sequence[TensorType]) -> Body:
+        check_text(graph.name, *(v.name for v in graph.output))
         scope = Scope(self.names, self.opsets, self, self.attributes)
         scope.declared = {v.name: v.type for v in (*graph.value_info, *graph.output)}
         formal: dict[str, Value] = {}
         for info, type in zip(graph.input, types, strict=True):
-            if info.name in formal:
-                raise ModelError(f"the input {info.name!r} of a body is there twice")
+            check_name(info.name, "an input of a body", formal)
             formal[info.name] = scope.values[info.name] = Leaf("input", info.name, type).outputs[0]
-        for tensor in graph.initializer:
-            array, dtype = array_of(tensor, self.names.folder)
+        stored = [(t.name, *array_of(t, self.names.folder)) for t in graph.initializer]
+        stored += [(t.values.name, *dense_of(t, self.names.folder)) for t in graph.sparse_initializer]
+        for name, array, dtype in stored:
+            check_name(name, "an initializer of a body", scope.values)
             value = constant(array, dtype=dtype)
-            value.node.names = (tensor.name,)
-            scope.values[tensor.name] = value
+            value.node.names = (name,)
+            scope.values[name] = value
         scope.read(graph.node)
         outputs: dict[str, Value] = {}
         for info in graph.output:
             found = scope.lookup(info.name)
             if found is None:
-                raise ModelError(f"the output {info.name!r} of a body is left out by what should give it")
+                raise ModelError(f"the output {shown(info.name)} of a body is left out by what should give it")
             name = info.name
             while name in outputs:
                 name += "_"
@@ -573,6 +660,20 @@ _OTHER_DOMAINS = {
 _GONE = {"Scatter", "Upsample"}
 
 
+def check_name(name: str, what: str, taken: Container[str]) -> None:
+    """Refuse an input or initializer without a name of its own."""
+    check_text(name)
+    if not name:
+        raise ModelError(f"{what} has no name")
+    if name in taken:
+        raise ModelError(f"{what}, {shown(name)}, is there twice")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
 def _without(type: TensorType | None, axis: int) -> TensorType | None:
     if type is None or isinstance(type, OpaqueType) or not -len(type.shape) <= axis < len(type.shape):
         return None
@@ -580,18 +681,10 @@ def _without(type: TensorType | None, axis: int) -> TensorType | None:
     return TensorType(type.dtype, type.shape[:axis] + type.shape[axis + 1 :])
 
 
-def _domain(domain: str) -> str:
-    return "" if domain == "ai.onnx" else domain
-
-
 def _parsed_function(data: bytes) -> onnx.FunctionProto:
     function = onnx.FunctionProto()
     function.ParseFromString(data)
     return function
-
-
-def _label(node: onnx.NodeProto) -> str:
-    return node.name or next((name for name in node.output if name), node.op_type)
 
 
 def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterable[onnx.NodeProto]:
@@ -613,6 +706,7 @@ def _names_read(node: onnx.NodeProto) -> list[str]:
         if attribute.type == _GRAPH:
             graph = attribute.g
             inner = {v.name for v in graph.input} | {t.name for t in graph.initializer}
+            inner.update(t.values.name for t in graph.sparse_initializer)
             inner.update(name for n in graph.node for name in n.output)
             for n in graph.node:
                 found.update((name, None) for name in _names_read(n) if name not in inner)

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from staticgrad.errors import DTypeError, ModelError
+from staticgrad.errors import DTypeError, ModelError, shown
 from staticgrad.graph import Array
+from staticgrad.ops.onnx_types import HIGHEST_RANK
 from staticgrad.types import DType, dtype_from_onnx
 
 _LARGEST_DENSE = 2**31
@@ -19,12 +20,14 @@ _LARGEST_DENSE = 2**31
 
 def array_of(tensor: onnx.TensorProto, folder: Path | None) -> tuple[Array, DType]:
     """The numbers of a tensor and their element type; `folder` is where external data may lie."""
-    what = f"tensor {tensor.name!r}" if tensor.name else "a tensor"
+    what = f"tensor {shown(tensor.name)}" if tensor.name else "a tensor"
     try:
         dtype = dtype_from_onnx(tensor.data_type)
     except DTypeError as error:
         raise ModelError(f"{what} has no element type that is known: {error}") from None
     shape = tuple(tensor.dims)
+    if len(shape) > HIGHEST_RANK:
+        raise ModelError(f"{what} has {len(shape)} axes, at most {HIGHEST_RANK} are expected")
     if any(d < 0 for d in shape):
         raise ModelError(f"{what} has a negative size: {list(shape)}")
     if tensor.HasField("segment"):
@@ -77,7 +80,7 @@ def _external(tensor: onnx.TensorProto, dtype: DType, shape: tuple[int, ...], fo
         with open(path, "rb") as stream:
             stream.seek(offset)
             data = np.fromfile(stream, np.uint8, length)
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"{what} cannot be read from {location!r}: {error}") from error
@@ -96,15 +99,21 @@ def _bits(dtype: DType) -> int:
 
 def _inside(folder: Path, location: str, what: str) -> Path:
     """The file of this name in the folder of the model, which no path and no link may leave."""
-    refused = f"{what} lies in {location!r}, outside the folder of the model, where nothing is read"
-    if not location or os.path.isabs(location) or "\0" in location or ":" in Path(location).parts[0]:
+    refused = f"{what} lies in {shown(location)}, outside the folder of the model, where nothing is read"
+    parts = Path(location).parts
+    if not parts or os.path.isabs(location) or "\0" in location or ":" in parts[0] or ".." in parts:
         raise ModelError(refused)
     root = Path(os.path.realpath(folder))
     path = Path(os.path.realpath(root / location))
-    if ".." in Path(location).parts or not path.is_relative_to(root):
+    if not path.is_relative_to(root):
         raise ModelError(refused)
-    if not path.is_file():
-        raise ModelError(f"{what} lies in {location!r}, which is no file beside the model")
+    # A name that is too long is an error of the system.
+    try:
+        there = path.is_file()
+    except OSError:
+        there = False
+    if not there:
+        raise ModelError(f"{what} lies in {shown(location)}, which is no file beside the model")
     return path
 
 
@@ -113,8 +122,8 @@ def dense_of(sparse: onnx.SparseTensorProto, folder: Path | None) -> tuple[Array
     values, dtype = array_of(sparse.values, folder)
     indices, _ = array_of(sparse.indices, folder)
     shape = tuple(sparse.dims)
-    what = f"sparse tensor {sparse.values.name!r}"
-    if not shape or any(d < 0 for d in shape) or math.prod(shape) > _LARGEST_DENSE:
+    what = f"sparse tensor {shown(sparse.values.name)}"
+    if not shape or len(shape) > HIGHEST_RANK or any(d < 0 for d in shape) or math.prod(shape) > _LARGEST_DENSE:
         raise ModelError(f"{what} has a shape that cannot be written out: {list(shape)}")
     if (
         values.ndim != 1

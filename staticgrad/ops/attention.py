@@ -12,7 +12,7 @@ from staticgrad.ops.activation import softmax
 from staticgrad.ops.arithmetic import cast, div, reciprocal, sqrt
 from staticgrad.ops.creation import range_
 from staticgrad.ops.indexing import gather
-from staticgrad.ops.kinds import common_dtype, full_like, reshape_like, stored, subtract_dims, transposed
+from staticgrad.ops.kinds import LARGEST_TABLE, common_dtype, full_like, reshape_like, stored, subtract_dims, transposed
 from staticgrad.ops.linear import matmul
 from staticgrad.ops.logic import equal, greater_or_equal, less, less_or_equal, logical_and, where
 from staticgrad.ops.math import tanh
@@ -289,7 +289,9 @@ def _frontiers(q, k, past_key, lengths, is_causal, left, right):
 def _numbers(x, axis):
     """`0, 1, ...`, one number for each element along the axis."""
     size = x.type.shape[axis]
-    return constant(np.arange(size)) if isinstance(size, int) else range_(0, reshape(_length(x, axis), []), 1)
+    if isinstance(size, int) and size <= LARGEST_TABLE:
+        return constant(np.arange(size))
+    return range_(0, reshape(_length(x, axis), []), 1)
 
 
 def _closed(open_, bias, q):

@@ -11,7 +11,7 @@ from staticgrad.errors import DeclarationError, DTypeError, shown
 from staticgrad.graph import Value, constant_of
 from staticgrad.ops.convolution import conv
 from staticgrad.ops.indexing import gather
-from staticgrad.ops.kinds import dims_of, normal_axis, reshape_like
+from staticgrad.ops.kinds import dims_of, normal_axis, require_table, reshape_like
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import listed, shape, transpose
 from staticgrad.ops.sizes import arranged, sizes_of
@@ -177,6 +177,7 @@ def _(g, y, x, image_shape, block_shape, *, dilations, pads, strides):
     assert block is not None
     # The convolution with a kernel that has a one at place k gives element k of every block.
     places = math.prod(block)
+    require_table(places, places)
     kernel = constant(np.eye(places, dtype=g.type.dtype.numpy).reshape(places, 1, *block))
     batch, channels, *image = sizes_of(g)
     rows = arranged(g, batch.times(channels), 1, *image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from staticgrad.origin import source_line
 from staticgrad.types import Dim, DType, TensorType
 
 Inside = Callable[[Node], bool]
+Made = TypeVar("Made")
 
 
 def formal(name: str, type: TensorType) -> Value:
@@ -51,6 +52,7 @@ def captured_by(results: Iterable[Value], formals: Iterable[Value], inside: Insi
             found[value] = None
         elif node not in seen:
             seen.add(node)
+            stack.extend(() if node.training is None else (node.training.inference,))
             if node.training is not None and node.training.updates:
                 raise DeclarationError(
                     f"the body of a loop or a branch moves states on in training ({node.source}), which a training "
@@ -119,9 +121,8 @@ def loop(
 
 def loop_body(function: Callable[..., Any], types: Sequence[TensorType]) -> tuple[dict[str, Graph], list[Value]]:
     """The attributes of a Loop whose states have these types at first, and what its body captures."""
-    current = list(types)
-    free: set[Dim] = set()
-    while True:
+
+    def made(current: Sequence[TensorType]) -> tuple[tuple[dict[str, Graph], list[Value]], list[TensorType]]:
         inside = made_from_here()
         formals = {
             "step": formal("step", TensorType(DType.int64, ())),
@@ -135,13 +136,29 @@ def loop_body(function: Callable[..., Any], types: Sequence[TensorType]) -> tupl
             raise DeclarationError(
                 f"the body of a loop gives {len(following)} states, {len(types)} are carried ({source_line()})"
             )
-        wider = [widened(a, b.type, free) for a, b in zip(current, following, strict=True)]
+        results = (going if goes_on is None else goes_on, *following, *_values(outputs, "outputs"))
+        captured = captured_by(results, formals.values(), inside)
+        return ({"body": body_of("body", formals, results, captured)}, captured), [v.type for v in following]
+
+    return settled(made, types)
+
+
+def settled(
+    made: Callable[[Sequence[TensorType]], tuple[Made, Sequence[TensorType]]], types: Sequence[TensorType]
+) -> Made:
+    """What `made` gives for the types that carried values have at every step, if they have `types` at first.
+
+    `made` takes types and gives something with the types that come out of a step; it is called again, with unknown
+    sizes in the place of those that change, until nothing does.
+    """
+    current = list(types)
+    free: set[Dim] = set()
+    while True:
+        result, following = made(current)
+        wider = [widened(a, b, free) for a, b in zip(current, following, strict=True)]
         if wider == current:
-            break
+            return result
         current = wider
-    results = (going if goes_on is None else goes_on, *following, *_values(outputs, "outputs"))
-    captured = captured_by(results, formals.values(), inside)
-    return {"body": body_of("body", formals, results, captured)}, captured
 
 
 def scan(
@@ -181,6 +198,21 @@ def scan(
     return made[: len(carried)], made[len(carried) :]
 
 
+def scan_of_batches(
+    body: Graph, states: Sequence[Value], sequences: Sequence[Value], directions: Sequence[int] = ()
+) -> tuple[Value, ...]:
+    """The Scan of opset 8: `body` over each sequence of a batch, whose axis stands first in all inputs and outputs.
+
+    Gives the last states and then the stacked results; the body captures nothing.
+    """
+    attributes = scan_attributes(body, len(sequences), input_directions=directions)
+
+    def whole(*values: Value) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+        return (), OPERATORS["Scan"].apply(values, attributes).outputs
+
+    return scan(whole, (), [*states, *sequences])[1]
+
+
 def scan_attributes(
     body: Graph,
     sequences: int,
@@ -193,10 +225,10 @@ def scan_attributes(
     return {
         "body": body,
         "num_scan_inputs": sequences,
-        "scan_input_axes": None if input_axes is None else tuple(input_axes),
-        "scan_input_directions": None if input_directions is None else tuple(input_directions),
-        "scan_output_axes": None if output_axes is None else tuple(output_axes),
-        "scan_output_directions": None if output_directions is None else tuple(output_directions),
+        "scan_input_axes": tuple(input_axes or ()) or None,
+        "scan_input_directions": tuple(input_directions or ()) or None,
+        "scan_output_axes": tuple(output_axes or ()) or None,
+        "scan_output_directions": tuple(output_directions or ()) or None,
     }
 
 

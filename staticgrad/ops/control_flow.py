@@ -68,6 +68,14 @@ def _seen_outside(types: Iterable[TensorType], inputs: Iterable[Value | None]) -
     ]
 
 
+def _lasting(type: TensorType, following: TensorType) -> TensorType:
+    """The type of a state of a Scan, whose sizes stay what they are at first; the body may know them better."""
+    if isinstance(type, OpaqueType):
+        return type
+    sizes = zip(type.shape, following.shape, strict=True)
+    return TensorType(type.dtype, tuple(e if is_unknown(d) and not is_unknown(e) else d for d, e in sizes))
+
+
 def _check_count(name: str, found: int, expected: int) -> None:
     if found != expected:
         raise DeclarationError(f"{name} has {found} inputs besides its own, its body takes {expected}")
@@ -168,7 +176,7 @@ def loop_operator(
 
 def scan_axes(given: Sequence[int] | None, count: int) -> tuple[int, ...]:
     """Axes or directions of a scan, whose default is 0."""
-    return (0,) * count if given is None else tuple(int(i) for i in given)
+    return tuple(int(i) for i in given) if given else (0,) * count
 
 
 def _scan_types(
@@ -203,7 +211,7 @@ def _scan_types(
             length = size
     assert length is not None
     found = _seen_outside((v.type for v in results), inputs)
-    carried = [merged(v.type, t) for v, t in zip(inputs[:states], found[:states], strict=True)]
+    carried = [_lasting(v.type, t) for v, t in zip(inputs[:states], found[:states], strict=True)]
     stacked = []
     for axis, type in zip(scan_axes(scan_output_axes, len(results) - states), found[states:], strict=True):
         axis = normal_axis(axis, len(type.shape) + 1)

@@ -11,6 +11,7 @@ from staticgrad.errors import UnsupportedOperatorError
 from staticgrad.graph import Value
 from staticgrad.ops.arithmetic import div, max
 from staticgrad.ops.kinds import common_dtype, floating, subtract_dims, zeros_like
+from staticgrad.ops.margins import covered_by, filled_up, in_front, without_margin
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, reshape, shape, transpose
@@ -119,49 +120,6 @@ def _(g, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, pads, strides)
         _weight_cotangent(wide, g, w, windows, group),
         to_bias,
     )
-
-
-def filled_up(
-    x: Value, y: Value, w: Value | None, windows: Windows, auto_pad: str
-) -> tuple[Value, Windows, Value | None]:
-    """`x` with the padding that only the run knows, and what Pad got for it; as it came where the padding is known.
-
-    `y` is the result of the windows, `w` has their kernel if that is not known.
-    """
-    if windows.begin is not None:
-        return x, windows, None
-    rank = len(windows.strides)
-    total = max(_covered(y, w, windows) - shape(x, start=2), 0)
-    begin = _in_front(total, auto_pad == "SAME_UPPER")
-    amounts = concat([0, 0], begin, [0, 0], total - begin, axis=0)
-    dims = (*x.type.shape[:2], *(unknown() for _ in range(rank)))
-    wide = pad.apply((x, amounts, None, None), {"mode": "constant"}, (TensorType(x.type.dtype, dims),)).outputs[0]
-    return wide, bare(windows), amounts
-
-
-def _covered(y: Value, w: Value | None, windows: Windows) -> Value:
-    """How many elements all windows cover, along each axis: of each element of `y` one."""
-    rank = len(windows.strides)
-    if all(isinstance(k, int) for k in windows.kernel):
-        reach = constant(np.array([windows.reach(i) for i in range(rank)], np.int64))
-    else:
-        assert w is not None
-        reach = (shape(w, start=2) - 1) * constant(np.array(windows.dilations, np.int64)) + 1
-    covered: Value = (shape(y, start=2) - 1) * constant(np.array(windows.strides, np.int64)) + reach
-    return covered
-
-
-def _in_front(total: Value, upper: bool) -> Value:
-    small: Value = div(total, 2)
-    return small if upper else total - small
-
-
-def without_margin(g: Value, x: Value, amounts: Value | None) -> Value:
-    """A cotangent of what `filled_up` gave as one of `x`."""
-    if amounts is None:
-        return g
-    result: Value = pad.apply((g, -amounts, None, None), {"mode": "constant"}, (x.type,)).outputs[0]
-    return result
 
 
 def _sum_of_channels(g):
@@ -348,12 +306,30 @@ def conv_transpose(
     """
 
 
+@conv_transpose.respells
+def _(x, w, b=None, **attributes):
+    same = attributes["auto_pad"].startswith("SAME") and attributes["output_padding"] is not None
+    if len(w.type.shape) != len(x.type.shape) or not (same or attributes["output_shape"] is not None):
+        return attributes
+    # ONNX's inference adds output_padding to the sizes of SAME, and loses the rank with small output_shapes.
+    given = ("kernel_shape", "auto_pad", "dilations", "pads", "strides", "output_padding", "output_shape")
+    windows, extra = _transpose_windows(x, w, **{k: attributes[k] for k in given})
+    if windows.begin is None:
+        return attributes
+    return attributes | {
+        "auto_pad": "NOTSET",
+        "output_padding": extra,
+        "output_shape": None,
+        "pads": (*windows.begin, *windows.end),
+    }
+
+
 def _whole(g, x, w, windows, extra, upper):
     """The cotangent of a transposed convolution as one of all that its windows cover, of which the run cut off some."""
     size = shape(g, start=2)
-    covered = _covered(x, w, windows)
+    covered = covered_by(x, w, windows)
     total = max(covered + constant(np.array(extra, np.int64)) - size, 0)
-    begin = _in_front(total, upper)
+    begin = in_front(total, upper)
     amounts = concat([0, 0], begin, [0, 0], covered - size - begin, axis=0)
     dims = (windows.covered(i, n) for i, n in enumerate(spatial(x)))
     result = TensorType(g.type.dtype, (*g.type.shape[:2], *dims))

@@ -13,7 +13,7 @@ from staticgrad.ops.arithmetic import cast, floor
 from staticgrad.ops.convolution import checked_weight, kernel_of
 from staticgrad.ops.creation import range_
 from staticgrad.ops.indexing import gather
-from staticgrad.ops.kinds import common_dtype, floating
+from staticgrad.ops.kinds import common_dtype, floating, require_table
 from staticgrad.ops.linear import matmul
 from staticgrad.ops.logic import greater_or_equal, less, logical_and, where
 from staticgrad.ops.registry import Input, constant, onnx_op, require
@@ -121,6 +121,7 @@ def _sampled(x: Value, offset: Value, windows: Windows, groups: int) -> Value:
     counts = sizes_of(offset)[2:]
     rank, dtype = len(image), x.type.dtype
     elements = math.prod(int(k) for k in windows.kernel)
+    require_table(elements)
     moved = arranged(offset, batch, groups, elements, rank, *counts)
     begin, _ = windows.padding("DeformConv")
     # `steps` is how far apart neighbours along each axis are in the flattened image.

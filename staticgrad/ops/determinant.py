@@ -6,7 +6,7 @@ import numpy as np
 
 from staticgrad.graph import Value
 from staticgrad.ops.indexing import gather
-from staticgrad.ops.kinds import floating
+from staticgrad.ops.kinds import floating, require_table
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import expand, reshape, shape, unsqueeze
 from staticgrad.types import TensorType, dims_agree
@@ -54,6 +54,7 @@ def _cofactors(x: Value) -> Value:
             other, after, axis=-1
         )
     # Flat positions of all minors, [n, n, n - 1, n - 1].
+    require_table(n, n, n - 1, n - 1)
     rest = np.array([[k for k in range(n) if k != i] for i in range(n)])
     places = rest[:, None, :, None] * n + rest[None, :, None, :]
     flat = reshape(x, [*[0] * (len(x.type.shape) - 2), n * n])

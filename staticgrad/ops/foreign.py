@@ -13,7 +13,7 @@ class Foreign:
 
     A node of it has as attributes what the model has, as serialized AttributeProtos; graphs among them are `Graph`s.
     `opset` is the version of its domain, `reason` says why it has no derivative. Models that call a function hold
-    `functions`: the FunctionProtos of it and of those that it calls, serialized.
+    `functions`: the FunctionProtos of it and of those that it calls, serialized, and `overload` says which is meant.
     """
 
     attributes: Mapping[str, Any] = NO_ATTRIBUTES
@@ -23,7 +23,13 @@ class Foreign:
     behind: Callable[..., tuple[Value, ...]] | None = None
 
     def __init__(
-        self, operator: str, domain: str, reason: str, functions: tuple[bytes, ...] = (), opset: int = 0
+        self,
+        operator: str,
+        domain: str,
+        reason: str,
+        functions: tuple[bytes, ...] = (),
+        opset: int = 0,
+        overload: str = "",
     ) -> None:
         self.operator = operator
         self.domain = domain
@@ -31,6 +37,7 @@ class Foreign:
         self.refusal: Callable[..., str | None] | None = lambda *_, **__: reason
         self.functions = functions
         self.opset = opset
+        self.overload = overload
 
     def __repr__(self) -> str:
         return f"<operator {self.name}>"

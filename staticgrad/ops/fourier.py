@@ -9,7 +9,7 @@ from staticgrad.graph import Array, Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import div
 from staticgrad.ops.indexing import gather
-from staticgrad.ops.kinds import common_dtype, dims_of, floating, normal_axis, reshape_like
+from staticgrad.ops.kinds import common_dtype, dims_of, floating, normal_axis, require_table, reshape_like
 from staticgrad.ops.linear import matmul
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, reshape, shape, transpose, unsqueeze
@@ -185,6 +185,7 @@ def _fitted(back: Value, x: Value, axis: int) -> Value:
 
 def _matrix(size: int, length: int, parts: int, inverse: bool, onesided: bool) -> Array:
     """The transform of `size` numbers of 1 or 2 parts as a matrix, whose rows are the results of unit vectors."""
+    require_table(parts, size, max(size, length))
     unit = np.eye(size, dtype=np.complex128)
     rows = unit if parts == 1 else np.stack([unit, 1j * unit], axis=1).reshape(2 * size, size)
     if inverse and onesided:

@@ -15,6 +15,8 @@ from staticgrad.ops.sizes import arranged, sizes_of
 from staticgrad.ops.slicing import pad, slice_
 from staticgrad.types import TensorType
 
+_MOST_NEIGHBOURS = 4096
+
 
 def _whole(x, **_):
     floating(x)
@@ -100,6 +102,7 @@ def _neighbours(x: Value, before: int, behind: int) -> Value:
     """The sums over each channel, those in front of it and those behind it."""
     if not before and not behind:
         return x
+    require(before + behind < _MOST_NEIGHBOURS, f"{before + behind + 1} neighbours are more than any network has")
     wide = pad(x, [before, behind], None, [1])
     total: Value | None = None
     for start in range(before + behind + 1):

@@ -213,6 +213,19 @@ def stored(attribute: float) -> float:
     return float(np.float32(attribute))
 
 
+LARGEST_TABLE = 2**24
+
+
+def require_table(*sizes: Dim) -> None:
+    """Raise ShapeError where a table of these sizes, which is made while compiling, would be huge."""
+    count = multiply_dims(*sizes)
+    if isinstance(count, int) and count > LARGEST_TABLE:
+        raise ShapeError(
+            f"a table of {count} numbers would have to be part of the program, at most {LARGEST_TABLE} may; are the "
+            "sizes right?"
+        )
+
+
 # Formulas over shapes, for gradient rules.
 
 

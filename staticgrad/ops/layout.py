@@ -9,6 +9,7 @@ import numpy as np
 from staticgrad.graph import Value
 from staticgrad.ops.arithmetic import div, mul
 from staticgrad.ops.creation import range_
+from staticgrad.ops.kinds import LARGEST_TABLE
 from staticgrad.ops.registry import constant
 from staticgrad.ops.shape import concat, reshape, shape, squeeze
 from staticgrad.types import Dim, TensorType, divide_dims, multiply_dims, unknown
@@ -23,7 +24,8 @@ def size_of(x: Value, axis: int) -> Value:
 def numbers_along(x: Value, axis: int) -> Value:
     """`0, 1, ...`, one number for each element along `axis`."""
     size = x.type.shape[axis]
-    return constant(np.arange(size)) if isinstance(size, int) else range_(0, size_of(x, axis), 1)
+    known = isinstance(size, int) and size <= LARGEST_TABLE
+    return constant(np.arange(size)) if known else range_(0, size_of(x, axis), 1)
 
 
 class Part:

@@ -12,6 +12,9 @@ import onnx
 from staticgrad.errors import DTypeError, ShapeError
 from staticgrad.types import Dim, DType, OpaqueType, TensorType, dtype_from_onnx, unknown
 
+HIGHEST_RANK = 64
+"""The most axes that numpy's arrays have."""
+
 _KINDS = {
     "sequence_type": "seq",
     "optional_type": "optional",
@@ -51,6 +54,8 @@ def read_type(proto: onnx.TypeProto, named: Callable[[str], Dim]) -> TensorType:
         dtype = dtype_from_onnx(tensor.elem_type)
         if not tensor.HasField("shape"):
             return rankless(dtype)
+        if len(tensor.shape.dim) > HIGHEST_RANK:
+            raise ShapeError(f"a tensor has {len(tensor.shape.dim)} axes, at most {HIGHEST_RANK} are expected")
         return TensorType(dtype, tuple(_dim(d, named) for d in tensor.shape.dim))
     if kind is None:
         raise DTypeError("a type is missing")

@@ -14,10 +14,11 @@ from staticgrad.errors import DTypeError
 from staticgrad.graph import Value
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import abs, pow, sign
-from staticgrad.ops.convolution import filled_up, spread, without_margin
+from staticgrad.ops.convolution import spread
 from staticgrad.ops.indexing import reduced_at, scatter_elements
-from staticgrad.ops.kinds import floating, reshape_like
+from staticgrad.ops.kinds import floating, require_table, reshape_like
 from staticgrad.ops.logic import equal, greater, greater_or_equal, less, logical_and, where
+from staticgrad.ops.margins import filled_up, without_margin
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import concat, expand, reshape, shape, unsqueeze
@@ -73,6 +74,7 @@ def _spread_evenly(g: Value, x: Value, windows: Windows) -> Value:
         repeated = [d for k in windows.kernel for d in (1, k)]
         return reshape_like(expand(reshape(g, [0, 0, *apart]), [1, 1, *repeated]), x)
     # Channels count as batch: one kernel of ones does for all.
+    require_table(*windows.kernel)
     ones = constant(np.ones([1, 1, *map(int, windows.kernel)], x.type.dtype.numpy))
     return reshape_like(spread(_without_channels(g), ones, _without_channels(x), windows, 1), x)
 
@@ -108,8 +110,10 @@ def window_sizes(
             factors.append(int(kernel))
             continue
         behind = [1] * (len(windows.kernel) - axis - 1)
+        require_table(kernel)
         offsets = np.arange(kernel) * apart
         if amounts is None and isinstance(size, int) and isinstance(count, int):
+            require_table(count, kernel)
             places = np.arange(count)[:, None] * step + offsets
             inside = ((places >= low) & (places < size + margin)).sum(1)
             fits = bool((inside == kernel).all())
@@ -233,6 +237,7 @@ def _max_pooled(x, *, storage_order, **attributes):
         size, count = x.type.shape[axis + 2], result.shape[axis + 2]
         if isinstance(size, int) and isinstance(count, int):
             begin, _ = windows.padding("MaxPool")
+            require_table(count, windows.kernel[axis])
             reach = np.arange(windows.kernel[axis]) * windows.dilations[axis] - begin[axis]
             places = np.arange(count)[:, None] * windows.strides[axis] + reach
             require(

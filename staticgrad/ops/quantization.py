@@ -29,7 +29,10 @@ def _check_scales(x, scale, zero_point, axis, block_size):
     """Scales are one, or one for each element of an axis, or for each block of `block_size` along it."""
     own, rank = scale.type.shape, len(x.type.shape)
     if zero_point is not None:
-        fits = len(zero_point.type.shape) == len(own) and all(map(dims_agree, zero_point.type.shape, own))
+        zeros = zero_point.type.shape
+        fits = len(zeros) == len(own) and all(map(dims_agree, zeros, own))
+        # One scale goes with one zero point, written as a number or as a list of one.
+        fits = fits or (own in ((), (1,)) and zeros in ((), (1,)) and not block_size)
         require(fits, "the zero points must have the shape of the scales")
     if own in ((), (1,)) and not block_size:
         return

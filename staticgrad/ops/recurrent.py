@@ -92,7 +92,7 @@ def _layer_type(gates: int, functions: int, states: int) -> Callable[..., tuple[
         for name in activations or ():
             if name.lower() not in _ACTIVATIONS:
                 raise DeclarationError(f"no activation {name!r}; ONNX has {', '.join(sorted(_ACTIVATIONS))}")
-        if activations is not None and len(activations) != count * functions:
+        if activations and len(activations) != count * functions:
             raise DeclarationError(f"{count * functions} activations are expected, {len(activations)} came")
         hidden: Dim = r.type.shape[-1] if hidden_size is None or isinstance(r.type.shape[-1], int) else hidden_size
         if hidden_size is not None and not dims_agree(hidden, hidden_size):

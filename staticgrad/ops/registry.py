@@ -31,6 +31,8 @@ Input = Value | Literal
 DIALECT = 26
 """The opset whose operators these are; the newest that stock onnxruntime runs."""
 
+LARGEST_SIZE = 2**63 - 1
+
 _SCHEMA_TYPES = {f"tensor({dtype})": dtype for dtype in DType} | {
     "tensor(float)": DType.float32,
     "tensor(double)": DType.float64,
@@ -80,6 +82,7 @@ class Operator(Generic[P, R]):
         self.refusal: Callable[..., str | None] | None = None
         self.respelling: Callable[..., Mapping[str, Any]] | None = None
         self.behind: Callable[..., tuple[Value, ...]] | None = None
+        self.reach: Callable[..., Iterable[int]] | None = None
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.input_names = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.required = sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
@@ -157,6 +160,13 @@ class Operator(Generic[P, R]):
             except StaticgradError as error:
                 raise type(error)(f"{error}; in {self.describe(inputs, attributes)} ({source_line()})") from None
             types = (found,) if isinstance(found, TensorType) else found
+            for type_ in types:
+                for dim in type_.shape:
+                    if type(dim) is int and dim > LARGEST_SIZE:
+                        raise ShapeError(
+                            f"a size of {dim} has no place in an int64; in {self.describe(inputs, attributes)} "
+                            f"({source_line()})"
+                        )
         node = Node(self, inputs, attributes, types, source, pullback)
         if self.content is not None:
             result = node.outputs[0]
@@ -194,6 +204,11 @@ class Operator(Generic[P, R]):
         """Decorator: values behind the inputs to which the body's derivative goes too, past whole numbers between."""
         self.behind = values
         return values
+
+    def leads(self, positions: Callable[..., Iterable[int]]) -> Callable[..., Iterable[int]]:
+        """Decorator: for an operator that holds graphs, the outputs to which a derivative by `wanted` inputs goes."""
+        self.reach = positions
+        return positions
 
     def describe(self, inputs: Iterable[Value | None], attributes: Mapping[str, Any]) -> str:
         """The application as errors show it: argument names and the types that came."""

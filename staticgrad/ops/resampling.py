@@ -13,7 +13,7 @@ from staticgrad.graph import Array, Value, constant_of
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import cast
 from staticgrad.ops.creation import eye_like
-from staticgrad.ops.kinds import dims_of, is_half, normal_axis, reshape_like, with_derivative, zeros_like
+from staticgrad.ops.kinds import dims_of, is_half, normal_axis, require_table, reshape_like, with_derivative, zeros_like
 from staticgrad.ops.layout import Part, laid_out
 from staticgrad.ops.linear import matmul
 from staticgrad.ops.pooling import average_pool
@@ -327,6 +327,7 @@ def _reach(
     size, target = x.type.shape[axis], y.type.shape[axis]
     if not isinstance(size, int) or not isinstance(target, int) or max(size, target) <= _WHOLE:
         return None
+    require_table(size, target)
     ratio = target / size if scale is None else scale
     places = np.arange(target)
     points = (places + 0.5) / ratio - 0.5

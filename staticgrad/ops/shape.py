@@ -46,6 +46,9 @@ def _(g, y, x):
     return g
 
 
+_MOST_PARTS = 65536
+
+
 def _shape_content(x: Value, *, start: int = 0, end: int | None = None) -> tuple[Dim, ...] | None:
     return None if isinstance(x.type, OpaqueType) else x.type.shape[slice(start, end)]
 
@@ -324,6 +327,7 @@ def _split(x, split=None, *, axis, num_outputs):
     length = x.type.shape[axis]
     if split is None:
         require(num_outputs is not None, "num_outputs or the sizes must be given")
+        require(0 < num_outputs <= _MOST_PARTS, f"num_outputs is {num_outputs}, 1 to {_MOST_PARTS} are expected")
         if isinstance(length, int):
             each = math.ceil(length / num_outputs)
             sizes = [each] * (num_outputs - 1) + [length - each * (num_outputs - 1)]

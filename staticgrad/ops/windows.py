@@ -9,7 +9,7 @@ from staticgrad.errors import DeclarationError, ShapeError, UnsupportedOperatorE
 from staticgrad.graph import Value
 from staticgrad.ops.registry import require
 from staticgrad.origin import source_line
-from staticgrad.types import Dim, add_dims, divide_dims, multiply_dims, unknown
+from staticgrad.types import Dim, add_dims, constant_term, divide_dims, multiply_dims, unknown
 
 AUTOMATIC = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
 
@@ -148,11 +148,8 @@ def floor_divided(dim: Dim, divisor: int) -> Dim:
     """`dim // divisor`: exact also for names where only a number is left over."""
     if isinstance(dim, int):
         return dim // divisor
-    for rest in range(divisor):
-        quotient = divide_dims(add_dims(dim, -rest), divisor)
-        if quotient is not None:
-            return quotient
-    return unknown()
+    quotient = divide_dims(add_dims(dim, -(constant_term(dim) % divisor)), divisor)
+    return unknown() if quotient is None else quotient
 
 
 def why_vague(auto_pad: str, windows: Windows, size: Sequence[Dim], counts: Sequence[Dim]) -> str | None:

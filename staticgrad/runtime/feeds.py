@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from staticgrad.errors import DTypeError, FeedError, SymbolicValueError, shown
-from staticgrad.graph import Array, Graph, Value
+from staticgrad.graph import Array, Graph, Value, with_inner
 from staticgrad.origin import source_line
 from staticgrad.runtime.device import bfloat16_value, to_numpy
 from staticgrad.types import Dim, DType, TensorType, as_dtype, dtype_from_onnx, evaluate_dim, is_unknown, narrowed
@@ -209,6 +209,13 @@ def _least_sizes(graph: Graph) -> dict[Dim, tuple[int, str]]:
                     least.setdefault(
                         dim, (0, f"{node.op.name} (declared at {node.source}) cuts off more than there is")
                     )
+    for node in with_inner(graph.nodes):
+        if node.op.name == "Scan":
+            first = len(node.inputs) - node.attributes["body"].captures - node.attributes["num_scan_inputs"]
+            axis = (node.attributes["scan_input_axes"] or (0,))[0]
+            length = node.inputs[first].type.shape[axis]
+            if isinstance(length, str):
+                least[length] = (1, f"onnxruntime has no Scan over nothing (declared at {node.source})")
         if node.op.name == "MatMul":
             left, right = (v.type.shape for v in node.inputs if v is not None)
             if isinstance(left[-1], str) and (len(left) != 2 or len(right) != 2):

@@ -64,6 +64,10 @@ ROWS: list[Row] = [
     convolutions("ConvTranspose", (1, 1, 2), (1, 1, 4), dynamic="refused", auto_pad="SAME_LOWER", strides=[3]),
     convolutions("ConvTranspose", (1, 1, 2), (1, 1, 2), dynamic="refused", auto_pad="SAME_LOWER", strides=[4]),
     convolutions("ConvTranspose", (1, 1, 3), (1, 1, 3), dynamic="refused", auto_pad="SAME_UPPER", dilations=[2]),
+    convolutions(
+        "ConvTranspose", (1, 1, 3), (1, 1, 3), dynamic="refused", auto_pad="SAME_LOWER", strides=[2], output_padding=[1]
+    ),
+    convolutions("ConvTranspose", (1, 1, 2, 3), (1, 1, 3, 2), strides=[2, 1], output_shape=[1, 2]),
     convolutions("ConvTranspose", (1, 1, 2), (1, 1, 3), auto_pad="VALID", strides=[2]),
     convolutions("ConvTranspose", (1, 1, 3), (1, 2, 3), 2, strides=[2], output_shape=[6]),
     convolutions("ConvTranspose", (1, 1, 3), (1, 1, 3), strides=[2], output_shape=[4], auto_pad="SAME_UPPER"),
