@@ -97,7 +97,7 @@ def test_a_sequence_used_several_times_has_the_sum_of_its_cotangents() -> None:
 def test_an_empty_sequence_that_is_filled() -> None:
     def build(x: Any, y: Any) -> Any:
         xs = ops.sequence_insert(ops.sequence_empty(dtype=x.type.dtype), x.sin())
-        return ops.reshape(ops.sequence_at(ops.sequence_insert(xs, y, 0), 1), [-1])
+        return ops.sequence_at(ops.sequence_insert(xs, y, 0), 1)
 
     check(build, draw(2), draw(3, seed=1))
 
@@ -252,6 +252,62 @@ def test_a_loop_over_the_elements_of_a_sequence() -> None:
     check(build, draw(3), draw(3, seed=1), np.array(3))
 
 
+@SIZES
+def test_a_loop_that_fills_an_empty_sequence(sizes: str) -> None:
+    def build(x: Any, w: Any, n: Any) -> Any:
+        def step(i: Any, state: Any, xs: Any) -> Any:
+            return None, (state * w, ops.sequence_insert(xs, state.sin())), ()
+
+        xs = ops.loop(step, (x, ops.sequence_empty(dtype=x.type.dtype)), n)[0][1]
+        return ops.concat_from_sequence(xs, axis=0), weighted(xs)
+
+    check(build, draw(3), draw(3, seed=1), np.array(3), sizes=sizes)
+
+
+LIST = """<ir_version: 10, opset_import: ["" : 17]>
+g (double[3] x, double[3] w, int64 n) => (double[M] y) {
+    start = START
+    going = Constant<value = bool {1}>()
+    last, xs = Loop(n, going, x, start) <body = step (int64 i, bool c, double[3] h, seq(double[K]) s) =>
+        (bool d, double[3] k, seq(double[L]) t) {
+        d = Identity(c)
+        k = Mul(h, w)
+        one = Constant<value = int64[1] {1}>()
+        j = Add(i, one)
+        zero = Constant<value = int64[1] {0}>()
+        part = Slice(k, zero, j)
+        e = Sin(part)
+        t = SequenceInsert(s, e)
+    }>
+    y = ConcatFromSequence<axis = 0>(xs)
+}"""
+
+
+@pytest.mark.parametrize("start", ["SequenceEmpty<dtype = 11>()", "SequenceConstruct(x)"])
+def test_a_loop_of_a_model_collects_elements_of_different_sizes(start: str) -> None:
+    found = sg.gradient_model(onnx.parser.parse_model(LIST.replace("START", start)))
+    onnx.checker.check_model(found, full_check=True)
+    x, w = draw(3), draw(3, seed=1)
+    runner = Runner(found)
+    seed = draw(9 if "Construct" in start else 6, seed=5)
+    y, by_x, by_w = runner({"x": x, "w": w, "n": np.array(3), "cotangent.y": seed})[:3]
+    assert runner.place == "onnxruntime"
+    parts = [x] * ("Construct" in start)
+    expected_x, expected_w, at = np.zeros(3), np.zeros(3), 0
+    if parts:
+        expected_x, at = expected_x + seed[:3], 3
+    for i in range(3):
+        k = i + 1
+        value, g = x * w**k, np.zeros(3)
+        parts.append(np.sin(value)[:k])
+        g[:k] = seed[at : at + k]
+        g, at = g * np.cos(value), at + k
+        expected_x, expected_w = expected_x + g * w**k, expected_w + g * x * k * w**i
+    np.testing.assert_allclose(y, np.concatenate(parts))
+    np.testing.assert_allclose(by_x, expected_x)
+    np.testing.assert_allclose(by_w, expected_w)
+
+
 # - optionals -
 
 
@@ -291,6 +347,24 @@ class Session(Evaluator):
     def __call__(self, arrays: Any) -> list[Any]:
         found: list[Any] = self.run(None, {name: arrays[name] for name in self.names})
         return found
+
+
+def test_an_optional_of_a_model_that_holds_nothing() -> None:
+    tensor = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [3])
+    info = onnx.helper.make_tensor_value_info
+    x, y = (info(name, onnx.TensorProto.FLOAT, [3]) for name in "xy")
+    nothing = onnx.helper.make_node("Optional", [], ["o"], type=tensor)
+    asked = onnx.helper.make_node("OptionalHasElement", ["o"], ["c"])
+    square = onnx.helper.make_node("Mul", ["x", "x"], ["s"])
+    chosen = onnx.helper.make_node("Where", ["c", "x", "s"], ["y"])
+    graph = onnx.helper.make_graph([nothing, asked, square, chosen], "g", [x], [y])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    found = sg.gradient_model(model)
+    onnx.checker.check_model(found, full_check=True)
+    given = np.array([1, 2, 3], np.float32)
+    y_found, by_x = Runner(found)({"x": given, "cotangent.y": np.ones(3, np.float32)})
+    np.testing.assert_array_equal(y_found, given**2)
+    np.testing.assert_array_equal(by_x, 2 * given)
 
 
 def test_whether_an_optional_holds_anything_has_no_derivative() -> None:
@@ -357,6 +431,7 @@ def test_types_of_elements_are_as_wide_as_needed() -> None:
     assert str(ops.sequence_construct(x, x).type) == "seq(f32[2,3])"
     assert str(ops.sequence_construct(x, y).type) == "seq(f32[2,?])"
     assert str(ops.sequence_construct(x, z).type) == "seq(f32[...])"
+    assert str(ops.sequence_insert(ops.sequence_empty(), x).type) == "seq(f32[2,3])"
     assert str(ops.sequence_at(ops.sequence_construct(x, y), 0).type) == "f32[2,?]"
     assert str(ops.split_to_sequence(x, [1, 2], axis=1).type) == "seq(f32[2,?])"
     assert str(ops.split_to_sequence(x, [1, 1, 1], axis=1).type) == "seq(f32[2,1])"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from staticgrad.errors import ModelError
 from staticgrad.graph import Graph, Leaf, Value
-from staticgrad.ops.onnx_types import rankless
+from staticgrad.ops.onnx_types import is_sequence, joined_sequence, rankless
 from staticgrad.types import OpaqueType, TensorType, is_unknown, unknown
 
 
@@ -40,6 +40,8 @@ def joined(bodies: Mapping[str, Body]) -> tuple[dict[str, Graph], list[Value]]:
 
 def widened(a: TensorType, b: TensorType) -> TensorType:
     """A type for values of both: sizes that differ are unknown."""
+    if is_sequence(a) and is_sequence(b) and a.dtype is b.dtype:
+        return a if a == b else joined_sequence(a, b, widened)
     if a == b or isinstance(a, OpaqueType):
         return a
     if isinstance(b, OpaqueType):

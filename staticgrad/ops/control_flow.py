@@ -9,7 +9,7 @@ from typing import Any
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError
 from staticgrad.graph import Graph, Value, constant_of
 from staticgrad.ops.kinds import normal_axis
-from staticgrad.ops.onnx_types import inner_type, is_sequence, rankless, sequence_of
+from staticgrad.ops.onnx_types import is_sequence, joined_sequence, rankless
 from staticgrad.ops.registry import Operator, onnx_op
 from staticgrad.types import Dim, OpaqueType, Shape, TensorType, dims_agree, is_unknown, unknown
 
@@ -21,7 +21,7 @@ def merged(a: TensorType, b: TensorType) -> TensorType:
     if a.dtype is not b.dtype:
         raise DTypeError(f"a value is {a} or {b}; the element types must agree, cast one of them")
     if is_sequence(a) and is_sequence(b):
-        return sequence_of(merged(inner_type(a), inner_type(b)))
+        return joined_sequence(a, b, merged)
     opaque = [t for t in (a, b) if isinstance(t, OpaqueType)]
     if any(not t.rankless for t in opaque):
         raise DTypeError(f"a value is {a} or {b}, and these have no common type")

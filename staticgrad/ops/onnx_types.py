@@ -15,6 +15,9 @@ from staticgrad.types import Dim, DType, OpaqueType, TensorType, dtype_from_onnx
 HIGHEST_RANK = 64
 """The most axes that numpy's arrays have."""
 
+_EMPTY = "nothing"
+"""Marks types here, and is not written into models."""
+
 _KINDS = {
     "sequence_type": "seq",
     "optional_type": "optional",
@@ -28,6 +31,8 @@ def write_type(proto: onnx.TypeProto, type: TensorType, whole: bool = False) -> 
     """Write a type into a TypeProto; a size that nobody named is left open, unless all are kept `whole`."""
     if isinstance(type, OpaqueType):
         proto.ParseFromString(type.onnx)
+        if proto.denotation == _EMPTY:
+            proto.ClearField("denotation")
         return
     tensor = proto.tensor_type
     tensor.elem_type = type.dtype.onnx
@@ -86,6 +91,26 @@ def sequence_of(type: TensorType) -> OpaqueType:
     proto = onnx.TypeProto()
     write_type(proto.sequence_type.elem_type, type)
     return _opaque(proto, type.dtype)
+
+
+def empty_sequence(dtype: DType) -> OpaqueType:
+    """The type of a sequence that holds nothing, so that what it is joined with tells what its elements are."""
+    proto = onnx.TypeProto(denotation=_EMPTY)
+    write_type(proto.sequence_type.elem_type, rankless(dtype))
+    return _opaque(proto, dtype)
+
+
+def joined_sequence(a: TensorType, b: TensorType, merged: Callable[[TensorType, TensorType], TensorType]) -> OpaqueType:
+    """The type of a sequence that has one of two types, whose elements are `merged`."""
+    assert isinstance(a, OpaqueType) and isinstance(b, OpaqueType)
+    if is_empty(a) or is_empty(b):
+        return b if is_empty(a) else a
+    return sequence_of(merged(inner_type(a), inner_type(b)))
+
+
+def is_empty(type: TensorType) -> bool:
+    """Whether a sequence of this type is known to hold nothing."""
+    return isinstance(type, OpaqueType) and _proto(type).denotation == _EMPTY
 
 
 def optional_of(type: TensorType) -> OpaqueType:

@@ -16,7 +16,15 @@ from staticgrad.methods import OPERATORS
 from staticgrad.ops.arithmetic import add
 from staticgrad.ops.control_flow import if_operator, merged
 from staticgrad.ops.kinds import dims_of, normal_axis, zeros_like
-from staticgrad.ops.onnx_types import inner_type, is_optional, is_sequence, optional_of, rankless, sequence_of
+from staticgrad.ops.onnx_types import (
+    empty_sequence,
+    inner_type,
+    is_empty,
+    is_optional,
+    is_sequence,
+    optional_of,
+    sequence_of,
+)
 from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import reshape, shape
 from staticgrad.types import Dim, DType, OpaqueType, TensorType, unknown
@@ -71,7 +79,7 @@ def _(g, y, *xs):
     return tuple(_at(g, constant(np.array(i, INT64)), x.type) for i, x in enumerate(xs))
 
 
-@onnx_op("SequenceEmpty", type=lambda *, dtype: sequence_of(rankless(dtype or DType.float32)), differentiable=False)
+@onnx_op("SequenceEmpty", type=lambda *, dtype: empty_sequence(dtype or DType.float32), differentiable=False)
 def sequence_empty(*, dtype: DType | None = None) -> Value:
     """The sequence without elements, of tensors of an element type (float32)."""
 
@@ -111,7 +119,11 @@ def _inserted(xs, x, position, type):
 
 def _grown(xs, x, position=None):
     _check_position(position)
-    return sequence_of(merged(_element(xs), _tensor(x)))
+    # An empty sequence knows nothing of its elements.
+    element = _element(xs)
+    if element.dtype is not x.type.dtype:
+        raise DTypeError(f"{x.type} came for a sequence of {element}; the element types must agree, cast it first")
+    return sequence_of(_tensor(x) if is_empty(xs.type) else merged(element, _tensor(x)))
 
 
 @onnx_op("SequenceInsert", type=_grown, opaque=True)
