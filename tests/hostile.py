@@ -207,7 +207,22 @@ def broken_bytes(data: bytes, draw: random.Random) -> bytes:
 
 _INTS = (0, 1, -1, 2, 3, 7, -2, 100, 1000, 10**6, 2**31 - 1, 2**31, 10**12, 2**62, 2**63 - 1, -(2**63))
 _FLOATS = (0.0, 1.0, -1.0, 0.5, 1e-30, 1e38, float("inf"), float("nan"))
-_TEXTS = ("", "a", "x", "\n", "\0", "é", "linear", "nearest", "ai.onnx", "sum", "reflect", "bij,bjk->bik", "?1", "x" * 999)
+_TEXTS = (
+    "",
+    "a",
+    "x",
+    "\n",
+    "\0",
+    "é",
+    "linear",
+    "nearest",
+    "ai.onnx",
+    "sum",
+    "reflect",
+    "bij,bjk->bik",
+    "?1",
+    "x" * 999,
+)
 
 
 def _messages(message: Any) -> Iterator[Any]:

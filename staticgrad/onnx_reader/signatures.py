@@ -10,6 +10,8 @@ import onnx
 from staticgrad.errors import ModelError, shown
 
 _KIND = onnx.AttributeProto.AttributeType
+# Where the value of an attribute of a kind stands; without it, runtimes and checkers each read something else.
+_FIELDS = {_KIND.Value(name.upper()): name[0] for name in ("int", "float", "string", "tensor", "graph")}
 
 
 class _Signature(NamedTuple):
@@ -41,6 +43,8 @@ def check_signature(node: onnx.NodeProto, opset: int) -> None:
             raise ModelError(f"{node.op_type} of opset {opset} has no attribute {shown(name)}")
         if kind != attribute.type:
             raise ModelError(f"its attribute {name!r} is of kind {_name(attribute.type)}, {_name(kind)} is expected")
+        if kind in _FIELDS and not attribute.HasField(_FIELDS[kind]):
+            raise ModelError(f"its attribute {name!r} has no value")
         given.add(name)
     missing = signature.required - given
     if missing:
