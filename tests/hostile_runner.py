@@ -28,7 +28,7 @@ def judged(pairs: Sequence[Pair], folder: Path) -> list[str]:
     while len(found) < len(pairs):
         arguments = [sys.executable, __file__, str(folder / "pairs"), str(len(found))]
         try:
-            run = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+            run = subprocess.run(arguments, capture_output=True, text=True, timeout=20)
             lines, end = run.stdout.splitlines(), f"onnxruntime crashed: {run.returncode}"
         except subprocess.TimeoutExpired as error:
             lines, end = (error.stdout or b"").decode().splitlines(), "onnxruntime did not come to an end"
