@@ -37,7 +37,7 @@ TEXTS = {
             u = Unsqueeze<axes = [0]>(t)
             q = ReduceMean<axes = [1], keepdims = 0>(u)
             e = Expand(q, s2)
-            z = Squeeze(e)
+            z = Squeeze<axes = [0]>(e)
             y = Clip(z, low, high)
         }""",
     "branch": """<ir_version: 8, opset_import: ["" : 18]>

@@ -390,7 +390,8 @@ def test_functions_without_end() -> None:
 def nested(depth: int) -> onnx.ModelProto:
     """`If`s within `If`s; protobuf itself neither reads nor writes them so deep."""
     model = text(
-        "y = If<then_branch = a () => (float[3] r) { r = Mul(x, x) }, else_branch = b () => (float[3] q) { q = Exp(x) }>(c)",
+        "y = If<then_branch = a () => (float[3] r) { r = Mul(x, x) },"
+        " else_branch = b () => (float[3] q) { q = Exp(x) }>(c)",
         "bool c, float[3] x",
     )
     node = model.graph.node[0]
