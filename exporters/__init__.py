@@ -3,11 +3,13 @@
 from .bundle import init_model, metadata_of, step_model, write_bundle
 from .files import write_model
 from .model import to_model, write_tensor
+from .opset import MixedOpsetsError
 from .page import write_page
 from .tensors import read_tensors, write_tensors
 from .training_info import to_training_info
 
 __all__ = [
+    "MixedOpsetsError",
     "init_model",
     "metadata_of",
     "read_tensors",

@@ -15,7 +15,7 @@ from staticgrad.ops.registry import DIALECT
 from staticgrad.origin import SourceLine
 from staticgrad.types import DType, OpaqueType, TensorType, as_dtype
 
-from .opset import FLOOR, lowest_opset, stamp
+from .opset import FLOOR, lowest_opset, opset_beside, stamp
 
 _ATTRIBUTE = onnx.AttributeProto
 _KINDS = onnx.defs.OpSchema.AttrType
@@ -39,9 +39,15 @@ def to_model(
     with collection_paused():
         model = empty_model(metadata or {})
         writer = _Writer(graph, initial or {}, defaults or {})
-        stamp(model, writer.write(model.graph), writer.domains)
+        opset = writer.write(model.graph)
         for function in writer.functions:
             model.functions.append(onnx.FunctionProto.FromString(function))
+            for imported in model.functions[-1].opset_import:
+                if imported.domain not in ("", "ai.onnx"):
+                    writer.domains.setdefault(imported.domain, imported.version)
+        if model.functions:
+            opset = opset_beside(model.functions, opset)
+        stamp(model, opset, writer.domains)
         return model
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 from onnx import helper
 
+from staticgrad.errors import UnsupportedOperatorError
 from staticgrad.ops.registry import DIALECT
 from staticgrad.types import DType
 
@@ -105,6 +106,40 @@ def _accepts(
             if _TYPE_NAMES[dtype] not in allowed.get(parameter.type_str, {parameter.type_str}):
                 return False
     return all(p.option == onnx.defs.OpSchema.FormalParameterOption.Optional for p in schema.inputs[len(inputs) :])
+
+
+class MixedOpsetsError(UnsupportedOperatorError):
+    """Functions are written for opsets in which their operators, or the nodes beside them, mean something else."""
+
+
+def opset_beside(functions: Iterable[onnx.FunctionProto], opset: int) -> int:
+    """The first opset from `opset` on in which the operators of functions are the ones of the functions' own opsets.
+
+    Runtimes read a function in the opset of the model, whatever its own is.
+    """
+    used = set()
+    for function in functions:
+        own = next((o.version for o in function.opset_import if o.domain in ("", "ai.onnx")), None)
+        stack = list(function.node)
+        while stack:
+            node = stack.pop()
+            if own is not None and node.domain in ("", "ai.onnx"):
+                used.add((node.op_type, own))
+            for attribute in node.attribute:
+                stack.extend(attribute.g.node)
+    for candidate in range(opset, DIALECT + 1):
+        if all(_since(name, own) == _since(name, candidate) for name, own in used):
+            return candidate
+    raise MixedOpsetsError("functions of the model belong to opsets that cannot stand in one model with its gradient")
+
+
+@lru_cache(maxsize=4096)
+def _since(name: str, opset: int) -> int:
+    try:
+        since: int = onnx.defs.get_schema(name, opset).since_version
+        return since
+    except onnx.defs.SchemaError:
+        return -opset
 
 
 def stamp(model: onnx.ModelProto, opset: int, domains: Mapping[str, int] = MappingProxyType({})) -> None:

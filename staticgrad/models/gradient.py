@@ -39,11 +39,13 @@ def gradient_model(model: ModelLike, of: Names = None, wrt: Names = None, prefix
         raise DeclarationError(f"the prefix is a text that is not empty, {shown(prefix)} came ({source_line()})")
     source = load(model)
     with understood(source.name):
-        return _gradient(source, of, wrt, prefix)
+        try:
+            return _gradient(source, _read(source, of, wrt), of, wrt, prefix)
+        except exporters.MixedOpsetsError:
+            return _gradient(source, read(source), of, wrt, prefix)
 
 
-def _gradient(source: Source, of: Names, wrt: Names, prefix: str) -> onnx.ModelProto:
-    reading = _read(source, of, wrt)
+def _gradient(source: Source, reading: Reading, of: Names, wrt: Names, prefix: str) -> onnx.ModelProto:
     outputs, targets = _ends(reading, of, wrt, source.name)
     first = next(iter(outputs.values()))
     seeds: dict[str, Value] = {}

@@ -58,7 +58,8 @@ def load(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Source:
             f"{shown(model)} is no model; a path, bytes or a ModelProto is expected ({source_line()})"
         ) from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {shown(model)}: {error} ({source_line()})") from error
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"cannot read {shown(model)}: {cause} ({source_line()})") from error
     return _checked(Source(_parsed(data, path.name), path.name, path.resolve().parent))
 
 

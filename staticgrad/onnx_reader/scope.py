@@ -439,8 +439,8 @@ class Scope:
             self._foreign(node, "", _NO_RULE)
             return
         bodies = self._bodies(node)
+        inputs = [self.lookup(name) for name in node.input]
         try:
-            inputs = [self.lookup(name) for name in node.input]
             for position in _STATIC.get(node.op_type, ()):
                 if position < len(node.input) and node.input[position]:
                     array = self.constant(node.input[position])

@@ -8,13 +8,17 @@ from typing import NamedTuple
 import onnx
 
 from staticgrad.errors import ModelError, shown
+from staticgrad.methods import OPERATORS
 
 _KIND = onnx.AttributeProto.AttributeType
+# Where the value of an attribute of a kind stands; without it, runtimes and checkers each read something else.
+_FIELDS = {_KIND.Value(name.upper()): name[0] for name in ("int", "float", "string", "tensor", "graph")}
 
 
 class _Signature(NamedTuple):
     kinds: dict[str, int]
     required: frozenset[str]
+    flags: frozenset[str]
     inputs: tuple[int, int]
     outputs: tuple[int, int]
 
@@ -23,9 +27,11 @@ class _Signature(NamedTuple):
 def _signature(operator: str, opset: int) -> _Signature:
     schema = onnx.defs.get_schema(operator, opset)
     attributes = schema.attributes
+    known = OPERATORS[operator].attributes if operator in OPERATORS else {}
     return _Signature(
         {name: int(a.type) for name, a in attributes.items()},  # type: ignore[call-overload]
         frozenset(name for name, a in attributes.items() if a.required),
+        frozenset(name for name, value in known.items() if isinstance(value, bool)),
         (schema.min_input, schema.max_input),
         (schema.min_output, schema.max_output),
     )
@@ -41,6 +47,11 @@ def check_signature(node: onnx.NodeProto, opset: int) -> None:
             raise ModelError(f"{node.op_type} of opset {opset} has no attribute {shown(name)}")
         if kind != attribute.type:
             raise ModelError(f"its attribute {name!r} is of kind {_name(attribute.type)}, {_name(kind)} is expected")
+        if kind in _FIELDS and not attribute.HasField(_FIELDS[kind]):
+            raise ModelError(f"its attribute {name!r} has no value")
+        if name in signature.flags and attribute.i not in (0, 1):
+            # Some runtimes take every number but 0 for true, others 1 alone.
+            raise ModelError(f"its attribute {name!r} is {attribute.i}, 0 or 1 is expected")
         given.add(name)
     missing = signature.required - given
     if missing:
