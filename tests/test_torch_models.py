@@ -83,7 +83,7 @@ class Origins:
             near = np.searchsorted(numbers[order], array).clip(1, len(numbers) - 1)
             left, right = (np.abs(numbers[order[i]] - array) for i in (near - 1, near))
             distance = np.minimum(left, right)
-            if (distance <= 1e-6 * np.abs(array) + 1e-7 * np.abs(array).max()).all():
+            if (distance <= 1e-6 * np.abs(array) + 3e-7 * np.abs(array).max()).all():
                 self.found[tensor.name] = order[np.where(left < right, near - 1, near)]
 
     def flat(self, parameters: Mapping[str, Any]) -> Any:
@@ -267,7 +267,7 @@ def test_models(name: str, exporter: str) -> None:
     proto = exported(name, model, exporter, **options)
     origins = Origins(name, model, proto)
     worst = check_gradients(name, model, proto, origins)
-    print(f"WORST {name} {exporter} {worst:.1e}")
+    assert 0 < worst < TOLERANCE
     if not ARCHITECTURES[name].folded:
         check_training(name, model, proto, origins)
 
@@ -295,6 +295,13 @@ def test_an_inference_model_is_put_into_training(name: str) -> None:
     check_gradients(name, model, proto, origins)
     check_training(name, model, proto, origins)
     state = check_training(name, model.train(), proto, origins, training=True)
-    theirs = copy.deepcopy(model)
-    means = {key for key, _ in theirs.named_buffers() if key.endswith("running_mean")}
-    assert means <= {*state}
+    # PyTorch's running variances are those of samples, ONNX's of the batch as it is: compared are the means.
+    means = {key: x for key, x in model.named_buffers() if key.endswith("running_mean")}
+    optimizer = torch.optim.SGD(model.parameters(), RATE)
+    for size in SIZES:
+        torch.manual_seed(size)
+        optimizer.zero_grad()
+        (model(*ARCHITECTURES[name].inputs(size)) ** 2).mean().backward()
+        optimizer.step()
+    for key, mean in means.items():
+        np.testing.assert_allclose(state[key], mean.numpy(), rtol=1e-4, atol=1e-6)

@@ -105,7 +105,7 @@ class GptBlock(nn.Module):
 
 
 class Gpt(nn.Module):
-    def __init__(self, width: int = 8, heads: int = 2, depth: int = 2, vocabulary: int = 11, context: int = 8) -> None:
+    def __init__(self, width: int = 8, heads: int = 2, depth: int = 1, vocabulary: int = 11, context: int = 8) -> None:
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
@@ -176,7 +176,7 @@ class VisionTransformer(nn.Module):
         layer = nn.TransformerEncoderLayer(
             width, 2, 16, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
-        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
         self.head = nn.Linear(width, 4)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -438,8 +438,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "residual": Architecture(residual_net, lambda n: (normal(n, 2, 8, 8),), folded=fused(*RESIDUAL)),
     "unet": Architecture(UNet, lambda n: (normal(n, 2, 8, 8),)),
     "depthwise": Architecture(depthwise, lambda n: (normal(n, 3, 8, 8),)),
-    "lstm": Architecture(Lstm, lambda n: (normal(n, 4, 3), normal(2, n, 5), normal(2, n, 5)), (N, {1: "N"}, {1: "N"})),
-    "gru": Architecture(Gru, lambda n: (normal(5, n, 3),), ({1: "N"},)),
+    "lstm": Architecture(Lstm, lambda n: (normal(n, 3, 3), normal(2, n, 5), normal(2, n, 5)), (N, {1: "N"}, {1: "N"})),
+    "gru": Architecture(Gru, lambda n: (normal(3, n, 3),), ({1: "N"},)),
     "gpt": Architecture(Gpt, lambda n: (torch.randint(11, (n, 2 + n)),), ({0: "N", 1: "T"},)),
     "llama": Architecture(Llama, lambda n: (torch.randint(9, (n, 2 + n)),), ({0: "N", 1: "T"},)),
     "vit": Architecture(VisionTransformer, lambda n: (normal(n, 3, 8, 8),)),
