@@ -318,9 +318,9 @@ class Scripted(nn.Module):
     def forward(self, x: Tensor, steps: Tensor) -> Tensor:
         for _ in range(int(steps)):
             if bool(x.sum() > 0):
-                x = torch.tanh(self.cell(x)) - 0.2
+                x = -torch.tanh(self.cell(x))
             else:
-                x = x * self.bias + torch.sin(x)
+                x = 0.3 - x * self.bias + torch.sin(x)
         return x
 
 
