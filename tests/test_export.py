@@ -14,7 +14,8 @@ import pytest
 from staticgrad.exporters.opset import lowest_opset
 
 import staticgrad as sg
-from staticgrad import exporters
+from staticgrad import exporters, ops
+from staticgrad.graph import Graph
 from staticgrad.types import DType
 
 RANDOM = np.random.default_rng(0)
@@ -306,3 +307,13 @@ def test_every_element_type_survives_a_checkpoint(tmp_path: Path, dtype: str) ->
     assert arrays["scalar"].shape == ()
     np.testing.assert_array_equal(arrays["a"], array)
     assert metadata == {"k": "v"}
+
+
+def test_batch_normalization_of_training_gives_the_statistics_that_onnx_asks_for() -> None:
+    x = sg.input("x", ("N", 3))
+    ones, zeros = (sg.constant(np.full(3, v, np.float32)) for v in (1, 0))
+    y = ops.batch_normalization(x, ones, zeros, zeros, ones, training_mode=True)[0]
+    model = exporters.to_model(Graph("f", {"x": x}, {"y": y}))
+    onnx.checker.check_model(model, full_check=True)
+    (found,) = session(model).run(None, {"x": X[:, :3]})
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-6)

@@ -12,6 +12,7 @@ from function_rows.row import draw
 from test_eager_functions import cotangent
 
 import staticgrad as sg
+from staticgrad import ops
 from staticgrad.errors import StaticgradError
 from staticgrad.graph import Leaf
 
@@ -216,3 +217,23 @@ def test_indexing_by_values_and_its_second_derivative() -> None:
 def test_bad_indices_are_refused(index: Any, words: str) -> None:
     with pytest.raises(StaticgradError, match=words):
         sg.input("x", (4, 3, 5))[index]
+
+
+def test_a_range_computed_from_known_sizes_is_a_literal() -> None:
+    # Exporters write unflatten(-1, (2, 3)) so, with the axis as a remainder.
+    x = sg.input("x", ("N", 5, 6))
+    axis = ops.reshape(ops.mod(sg.constant(np.array(-1)), sg.constant(np.array(3))), [1])
+    front, behind = ops.slice_(ops.shape(x), [0], axis), ops.slice_(ops.shape(x), ops.add(axis, 1), [2**62])
+    y = ops.reshape(x, ops.concat(front, [2, 3], behind, axis=0))
+    assert y.type.shape == ("N", 5, 2, 3)
+    assert ops.slice_(x, [0, 0], ops.mod(ops.shape(x, start=1), [4, 4])).type.shape[1:] == (2, 6)
+    given = np.arange(60, dtype=np.float32).reshape(2, 5, 6)
+    assert (sg.function(sg.grad((y * y).sum(), x))(x=given) == 2 * given).all()
+
+
+@pytest.mark.parametrize("fmod", [False, True])
+def test_remainders_of_sizes_are_those_of_the_run(fmod: bool) -> None:
+    a, b = (np.array(v, np.int64) for v in ([7, -7, 7, -7, 6], [3, 3, -3, -3, 3]))
+    y = ops.mod(sg.constant(a), sg.constant(b), fmod=fmod)
+    assert y.content == tuple((np.fmod if fmod else np.mod)(a, b))
+    assert ops.mod(sg.constant(a), sg.constant(0 * b), fmod=fmod).content is None

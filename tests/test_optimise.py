@@ -174,6 +174,18 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         [M, (4, 2)],
         "r = Gemm(x, y)",
     ),
+    (
+        "a @ v",
+        lambda x, y: ops.matmul(ops.transpose(x, perm=[1, 0]), y),
+        [M, (3,)],
+        "a = Unsqueeze(y, [1]); b = Gemm(x, a, transA=True); r = Squeeze(b, [1])",
+    ),
+    (
+        "v @ a stays",
+        lambda x, y: ops.matmul(y, ops.transpose(x, perm=[1, 0])),
+        [M, V],
+        "a = Transpose(x, perm=[1, 0]); r = MatMul(y, a)",
+    ),
     ("concat(x) = x", lambda x: sg.cat([x]), [M], "r = x"),
     ("slice(x) = x", lambda x: x[0:3, :100], [M], "r = x"),
     ("a slice backwards stays", lambda x: x.flip(0), [M], "r = Slice(x, [-1], [-4611686018427387904], [0], [-1])"),
@@ -240,6 +252,17 @@ def test_a_sum_over_no_elements_is_zero_and_not_a_product() -> None:
     x = sg.input("x", (4,))
     y = ops.expand(x, [0, 4]).sum(0)
     assert Evaluator([x], [y], rewritten=True)({"x": np.full(4, np.inf, np.float32)})[0].tolist() == [0] * 4
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), ("N", 3, 4)])
+def test_a_transposed_matrix_times_a_vector_is_right_where_onnxruntime_fuses_them(shape: Any) -> None:
+    # onnxruntime 1.31 makes one product of the two that is wrong.
+    rank = len(shape)
+    x, v = sg.input("x", shape), sg.input("v", (3,))
+    y = ops.matmul(ops.transpose(x, perm=[*range(rank - 2), rank - 1, rank - 2]), v)
+    a = np.random.default_rng(0).standard_normal([2 if d == "N" else d for d in shape]).astype(np.float32)
+    b = np.arange(3, dtype=np.float32)
+    np.testing.assert_allclose(sg.function(y)(x=a, v=b), a.swapaxes(-1, -2) @ b, rtol=1e-5)
 
 
 def test_literals_are_equal_only_bit_by_bit() -> None:

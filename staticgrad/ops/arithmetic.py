@@ -75,7 +75,17 @@ def _remainder(a, b, *, fmod):
     return type
 
 
-@onnx_op("Mod", type=_remainder, promotes=True)
+def _remainder_content(a, b, *, fmod):
+    def whole(x, y):
+        if not isinstance(x, int) or not isinstance(y, int) or y == 0:
+            return None
+        rest = x % y
+        return rest - y if fmod and rest and (x < 0) != (y < 0) else rest
+
+    return elementwise_content(whole)(a, b)
+
+
+@onnx_op("Mod", type=_remainder, content=_remainder_content, promotes=True)
 def mod(a: Input, b: Input, *, fmod: bool = False) -> Value:
     """The remainder of `a / b`: with the sign of `b`, or with `fmod=True` (needed for floats) with the sign of `a`."""
 

@@ -380,6 +380,16 @@ def _product_over_nothing(node: Node) -> Value | None:
 
 
 @equation("MatMul")
+def _product_with_vector(node: Node) -> Value | None:
+    """a @ v = squeeze(a @ unsqueeze(v)), for the runtime makes transpose(a) @ v one product that is wrong"""
+    a, b, _ = _operands(node)
+    if len(a.type.shape) < 2 or len(b.type.shape) != 1:
+        return None
+    column = ops.unsqueeze(b, constant(np.array([1])))
+    return ops.squeeze(ops.matmul(a, column), constant(np.array([len(a.type.shape) - 1])))
+
+
+@equation("MatMul")
 def _transposed_product(node: Node) -> Value | None:
     """transpose(a) @ b = gemm(a, b, transA)"""
     a, b, y = _operands(node)
