@@ -74,23 +74,29 @@ def _layer(node: onnx.NodeProto) -> str:
     return ""
 
 
-def exact(patterns: Patterns) -> set[str]:
-    """The patterns that are names."""
+def listed(patterns: Patterns, what: str) -> list[str] | None:
+    """The patterns as a list; DeclarationError where they are none."""
     if patterns is None:
-        return set()
-    listed = [patterns] if isinstance(patterns, str) else list(patterns)
-    return {p for p in listed if isinstance(p, str) and not set(p) & set("*?[")}
-
-
-def matching(patterns: Patterns, names: Mapping[str, Sequence[str]], what: str, model: str) -> list[str]:
-    """The names that patterns such as `encoder.*` match, by name or by what they were known as; in their order."""
-    if patterns is None:
-        return []
-    listed = [patterns] if isinstance(patterns, str) else list(patterns)
-    found: set[str] = set()
-    for pattern in listed:
+        return None
+    found = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(found, Iterable):
+        raise DeclarationError(f"{what} are names or patterns, {shown(found)} came ({source_line()})")
+    result = list(found)
+    for pattern in result:
         if not isinstance(pattern, str):
             raise DeclarationError(f"{what} are names or patterns, {shown(pattern)} came ({source_line()})")
+    return result
+
+
+def exact(patterns: list[str] | None) -> set[str]:
+    """The patterns that are names."""
+    return {pattern for pattern in patterns or () if not set(pattern) & set("*?[")}
+
+
+def matching(patterns: list[str] | None, names: Mapping[str, Sequence[str]], what: str, model: str) -> list[str]:
+    """The names that patterns such as `encoder.*` match, by name or by what they were known as; in their order."""
+    found: set[str] = set()
+    for pattern in patterns or ():
         hits = {
             name
             for name, old in names.items()

@@ -14,7 +14,7 @@ from staticgrad.errors import DeclarationError, GradientError, UnsupportedOperat
 from staticgrad.graph import Array, Graph, Leaf, Value, bodies
 from staticgrad.models.losses import check_name, named_loss, target_for
 from staticgrad.models.model import Model, ModelLike, from_onnx, joined_model
-from staticgrad.models.names import Patterns, exact, matching, old_names
+from staticgrad.models.names import Patterns, exact, listed, matching, old_names
 from staticgrad.models.training_mode import OwnStatistics, refuse_layers_in_bodies, replaced, trained
 from staticgrad.models.weights import Statistic, put_into_inference, write_statistics
 from staticgrad.ops.foreign import Foreign
@@ -89,7 +89,8 @@ def train_step_model(
     them.
     """
     imported = model if isinstance(model, Model) else from_onnx(model)
-    prepared = _prepared(imported, training, _fed_weights(imported, params))
+    wanted, frozen = listed(params, "params"), listed(freeze, "freeze")
+    prepared = _prepared(imported, training, _fed_weights(imported, wanted))
     outputs = prepared.outputs
     name, expected = _compared(imported, outputs, loss, output, target)
     arguments = [*outputs.values(), *([] if expected is None else [expected])]
@@ -100,7 +101,7 @@ def train_step_model(
     else:
         scalar = _scalar(imported, name, outputs[name])
     measured = {key: _result(f"metric {key!r}", function, arguments) for key, function in (metrics or {}).items()}
-    chosen = _parameters(imported, prepared, scalar, params, freeze)
+    chosen = _parameters(imported, scalar, wanted, frozen)
     shown_outputs = {n: y for n, y in outputs.items() if y is not outputs.get(name) or expected is not None}
     # Predictions have a graph of their own, where "loss" and the like are names as good as others.
     plain = {f"prediction:{number}": y for number, y in enumerate((shown_outputs or outputs).values())}
@@ -112,7 +113,7 @@ def train_step_model(
     )
 
 
-def _fed_weights(model: Model, params: Patterns) -> list[str]:
+def _fed_weights(model: Model, params: list[str] | None) -> list[str]:
     """The floating initializers that are inputs too, and are trained all the same."""
     candidates = [
         name
@@ -227,7 +228,7 @@ def _result(what: str, function: object, arguments: Iterable[Value]) -> Value:
     return result
 
 
-def _parameters(model: Model, prepared: Prepared, loss: Value, params: Patterns, freeze: Patterns) -> list[Value]:
+def _parameters(model: Model, loss: Value, params: list[str] | None, freeze: list[str] | None) -> list[Value]:
     """The parameters to train."""
     reached = [leaf for leaf in leaves_behind([loss], derivative=True) if leaf.kind == "parameter"]
     found = {name: p for name, p in model.parameters.items() if isinstance(p.node, Leaf) and p.node.kind == "parameter"}
@@ -244,7 +245,7 @@ def _parameters(model: Model, prepared: Prepared, loss: Value, params: Patterns,
         wanted = matching(params, names, "params", model.name)
         lost = [name for name in wanted if name not in learning]
         spelled = [name for name in lost if {name, *names[name]} & exact(params)]
-        if spelled or len(lost) == len(wanted):
+        if spelled or (lost and len(lost) == len(wanted)):
             raise GradientError(
                 f"the loss does not depend on {', '.join(spelled or lost)}, or has no derivative by it; leave it out "
                 f"of params ({source_line()})"
@@ -253,7 +254,9 @@ def _parameters(model: Model, prepared: Prepared, loss: Value, params: Patterns,
     frozen = set(matching(freeze, names, "freeze", model.name))
     kept = [name for name in wanted if name not in frozen]
     if not kept:
-        why = "freeze names them all" if wanted else "the loss depends on no floating initializer; name params=..."
+        why = "freeze names them all" if wanted else "the loss has a derivative by no floating initializer"
+        if params == []:
+            why = "params is empty"
         raise DeclarationError(f"no parameter of {model.name} is left to train: {why} ({source_line()})")
     return [found[name] for name in kept]
 
@@ -273,7 +276,7 @@ def _is_free(parameter: Value) -> bool:
     return isinstance(parameter.node, Leaf) and parameter.node.requires_grad
 
 
-def _explain_states(model: Model, params: Patterns) -> None:
+def _explain_states(model: Model, params: list[str]) -> None:
     """Refuse running statistics that are asked for by name."""
     states = {n for n, p in model.parameters.items() if isinstance(p.node, Leaf) and p.node.kind == "state"}
     for name in exact(params):

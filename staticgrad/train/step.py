@@ -307,9 +307,12 @@ def _check_reserved(outputs: Iterable[str], inputs: Mapping[str, Value]) -> None
     for name in outputs:
         if name in inputs:
             kind = inputs[name].node.kind  # type: ignore[attr-defined]
+            remedy = "give all values of the model other names, as onnx.compose.add_prefix(model, 'model/') does"
+            if name != "loss":
+                remedy = "give it another name in the file, there and in the inputs of the nodes that read it"
             raise DeclarationError(
-                f"the {kind} {name!r} of the model has a name that the training step needs for an output; give the "
-                f"values of the model other names, as onnx.compose.add_prefix(model, 'model/') does ({source_line()})"
+                f"the {kind} {name!r} of the model has a name that the training step needs for an output; {remedy} "
+                f"({source_line()})"
             )
 
 
