@@ -431,6 +431,21 @@ def test_weights_in_branches_and_loops(tmp_path: Path) -> None:
         np.testing.assert_allclose(found["y"], trainer.predict(x=X, flag=np.array(flag))["y"], rtol=1e-5)
 
 
+def test_sizes_computed_with_a_remainder() -> None:
+    # As PyTorch's exporter has it for the projections of its attention.
+    proto = model(
+        """g (float[N, L, 6] x) => (float[N, L, 2, 3] y) {
+            h = Mul(x, w) s = Shape(h) zero = Constant<value = int64[1] {0}>()
+            minus = Constant<value = int64[1] {5}>() three = Constant<value = int64[1] {3}>()
+            end = Mod(minus, three) kept = Slice(s, zero, end)
+            rest = Constant<value = int64[2] {2, 3}>() shape = Concat<axis = 0>(kept, rest) y = Reshape(h, shape)
+        }""",
+        w=draw(6),
+    )
+    step = sg.train_step_model(proto, "mse", sg.optim.sgd(0.1))
+    assert str(step.graph.inputs["target"].type) == "f32[?N,?L,2,3]"
+
+
 def test_functions_are_inlined_in_the_step_and_stay_in_the_export(tmp_path: Path) -> None:
     proto = parser.parse_model(
         """<ir_version: 10, opset_import: ["" : 17, "local" : 1]>

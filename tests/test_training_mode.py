@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,67 @@ def test_dropout(mode: str, opset: int, tmp_path: Path) -> None:
     exported = inference_of(trainer, tmp_path)
     np.testing.assert_array_equal(run(exported, x=ones)["y"], ones)
     assert "yes" not in {t.name for t in exported.graph.initializer}
+
+
+def test_what_pytorch_exports(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = torch.nn.Embedding(11, 8)
+            self.encoder = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+            self.lstm = torch.nn.LSTM(8, 6, batch_first=True)
+            self.body = torch.nn.Sequential(torch.nn.Linear(6, 7), torch.nn.BatchNorm1d(7), torch.nn.Dropout(0.5))
+            self.head = torch.nn.Linear(7, 3)
+
+        def forward(self, tokens: Any) -> Any:
+            hidden, _ = self.lstm(self.encoder(self.embedding(tokens)))
+            return self.head(self.body(hidden[:, -1]))
+
+    torch.manual_seed(0)
+    net, random = Net(), np.random.default_rng(0)
+    batch = {"tokens": random.integers(0, 11, (32, 5)), "target": random.integers(0, 3, 32)}
+    for mode in (torch.onnx.TrainingMode.EVAL, torch.onnx.TrainingMode.TRAINING):
+        learning = mode is torch.onnx.TrainingMode.TRAINING
+        net.train(learning)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                net,
+                (torch.zeros((2, 5), dtype=torch.int64),),
+                tmp_path / "net.onnx",
+                dynamo=False,
+                opset_version=17,
+                input_names=["tokens"],
+                output_names=["logits"],
+                dynamic_axes={"tokens": {0: "N"}, "logits": {0: "N"}},
+                training=mode,
+                do_constant_folding=not learning,
+            )
+        step = sg.train_step_model(
+            tmp_path / "net.onnx",
+            "cross_entropy",
+            sg.optim.adam(1e-2),
+            params=["encoder.linear1.weight", "lstm.*", "head.*"],
+            training=True,
+        )
+        check_contract(step)
+        assert len(step.parameters) == (7 if learning else 6)
+        trainer, losses = trained(step, batch, 20)
+        assert losses[-1] < losses[0]
+        capfd.readouterr()
+        found = run(inference_of(trainer, tmp_path), tokens=batch["tokens"])["logits"]
+        np.testing.assert_allclose(found, trainer.predict(tokens=batch["tokens"])["logits"], rtol=1e-4, atol=1e-5)
+        assert "Removing initializer" not in capfd.readouterr().err
+    # Evaluation sees layers in inference, of a file that was exported in training.
+    net.eval()
+    step = sg.train_step_model(tmp_path / "net.onnx", "cross_entropy", sg.optim.sgd(0.1), training=True)
+    frozen = sg.Trainer(step, device="cpu").evaluate(batch)["loss"]
+    logits = net(torch.tensor(batch["tokens"]))
+    assert frozen == pytest.approx(
+        torch.nn.functional.cross_entropy(logits, torch.tensor(batch["target"])).item(), rel=1e-4
+    )
 
 
 def test_the_mask_is_that_of_the_same_draw() -> None:

@@ -132,42 +132,46 @@ def _names(graph: onnx.GraphProto) -> set[str]:
 
 def put_into_inference(proto: onnx.ModelProto) -> None:
     """Have the layers of a model, and those of its functions, be in inference where they were exported in training."""
-    _infer(proto.graph.node)
-    read = read_names(proto.graph.node)
-    results = {output.name for output in proto.graph.output}
-    given = {value.name for value in proto.graph.input}
     for function in proto.functions:
         _infer(function.node)
-    kept = [t for t in proto.graph.initializer if t.name in read or t.name in results | given or not _is_flag(t)]
-    if len(kept) < len(proto.graph.initializer):
+        _drop(function.node, set(function.output))
+    flags = _infer(proto.graph.node)
+    read = {*read_names(proto.graph.node), *(v.name for v in (*proto.graph.input, *proto.graph.output))}
+    _drop(proto.graph.node, read)
+    initializers = proto.graph.initializer
+    for position in reversed(range(len(initializers))):
         # onnxruntime warns of initializers that nothing reads.
-        flags = {t.name for t in proto.graph.initializer} - {t.name for t in kept}
-        for position in reversed(range(len(proto.graph.initializer))):
-            if proto.graph.initializer[position].name in flags:
-                del proto.graph.initializer[position]
+        if initializers[position].name in flags - read:
+            del initializers[position]
 
 
-def _is_flag(tensor: onnx.TensorProto) -> bool:
-    return tensor.data_type == onnx.TensorProto.BOOL and len(tensor.dims) == 0
-
-
-def _infer(nodes: Any) -> None:
+def _infer(nodes: Any) -> set[str]:
+    """Put the layers among nodes into inference; gives the names that said that they are in training."""
+    flags = set()
     copies = []
     for position, node in enumerate(nodes):
         if node.domain not in ("", "ai.onnx"):
             continue
         if node.op_type == "Dropout" and len(node.input) > 2:
+            flags.add(node.input[2])
             del node.input[2:]
-            while node.input and not node.input[-1]:
+            while not node.input[-1]:
                 del node.input[-1]
         if node.op_type == "BatchNormalization":
             for attribute in node.attribute:
                 if attribute.name == "training_mode":
                     attribute.i = 0
-            moved = [(node.input[3 + i], name) for i, name in enumerate(node.output[1:3]) if name]
+            copies += [(position, node.input[3 + i], name) for i, name in enumerate(node.output[1:3]) if name]
             del node.output[1:]
-            copies.append((position, moved))
-    for position, moved in reversed(copies):
-        for statistic, name in moved:
-            copy = onnx.helper.make_node("Identity", [statistic], [name], name=name)
-            nodes.insert(position + 1, copy)
+    for position, statistic, name in reversed(copies):
+        nodes.insert(position + 1, onnx.helper.make_node("Identity", [statistic], [name], name=name))
+    return flags
+
+
+def _drop(nodes: Any, results: set[str]) -> None:
+    """Take out the constants that nothing reads."""
+    read = read_names(nodes)
+    for position in reversed(range(len(nodes))):
+        node = nodes[position]
+        if node.op_type == "Constant" and not node.domain and not any(n in read or n in results for n in node.output):
+            del nodes[position]

@@ -75,7 +75,12 @@ def _remainder(a, b, *, fmod):
     return type
 
 
-@onnx_op("Mod", type=_remainder, promotes=True)
+def _remainder_of_dims(a, b):
+    """The remainder of two sizes; that of negative numbers depends on an attribute."""
+    return a % b if isinstance(a, int) and isinstance(b, int) and a >= 0 and b > 0 else None
+
+
+@onnx_op("Mod", type=_remainder, content=elementwise_content(_remainder_of_dims), promotes=True)
 def mod(a: Input, b: Input, *, fmod: bool = False) -> Value:
     """The remainder of `a / b`: with the sign of `b`, or with `fmod=True` (needed for floats) with the sign of `a`."""
 

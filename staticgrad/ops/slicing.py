@@ -22,16 +22,26 @@ from staticgrad.types import Dim, TensorType, add_dims, unknown
 
 
 def _ranges(starts, ends, axes, steps, rank):
-    """For each sliced axis its (start, end, step) as literals; None where one is not known."""
-    given = [v for v in (starts, ends, axes, steps) if v is not None]
-    if any(constant_of(v) is None for v in given):
+    """For each sliced axis its (start, end, step) as numbers; None where one is not known."""
+    begin, stop = _numbers(starts), _numbers(ends)
+    if begin is None or stop is None or (axes is not None and constant_of(axes) is None):
         return None
-    begin, stop = (v.node.attributes["value"].tolist() for v in (starts, ends))
     positions = literal_axes(axes, rank) if axes is not None else tuple(range(len(begin)))
-    step = steps.node.attributes["value"].tolist() if steps is not None else [1] * len(begin)
+    step = _numbers(steps) if steps is not None else [1] * len(begin)
+    if step is None:
+        return None
     require(len(begin) == len(stop) == len(positions) == len(step), "starts, ends, axes and steps differ in length")
     require(0 not in step, "a slice step of 0 is not allowed")
     return {p: (b, e, s) for p, b, e, s in zip(positions, begin, stop, step, strict=True)}
+
+
+def _numbers(x):
+    """What a list of whole numbers holds; None where it is not known."""
+    array = constant_of(x)
+    if array is not None:
+        return array.tolist()
+    known = dims_of(x.content)
+    return None if known is None or not all(isinstance(d, int) for d in known) else list(known)
 
 
 def _taken(dim: int, start: int, end: int, step: int) -> range:
