@@ -395,6 +395,35 @@ def test_another_head(tmp_path: Path) -> None:
     )
 
 
+def test_a_head_under_the_name_of_the_old_one() -> None:
+    proto = model("g (float[N, 3] x) => (float[N, 2] y) { h = Tanh(x) y = MatMul(h, w) }", w=draw(3, 2))
+    read = sg.from_onnx(proto)
+    made = read.replace_output("y", lambda h: h @ sg.parameter("w", np.zeros((3, 4), "float32")), at="h")
+    assert str(made.parameters["w"].type) == "f32[3,4]"
+    step = sg.train_step_model(made, "mse", sg.optim.sgd(0.1))
+    assert not step.state["w"].any()
+    with pytest.raises(sg.DeclarationError, match="'w' is declared twice"):
+        read.replace_output("y", lambda y: y @ sg.parameter("w", np.zeros((2, 4), "float32")))
+
+
+def test_all_weights_are_inputs(tmp_path: Path) -> None:
+    proto = normalizing()
+    for tensor in proto.graph.initializer:
+        proto.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    read = sg.from_onnx(proto)
+    head = read.replace_output("y", lambda y: y @ sg.parameter("more", draw(3, 3)))
+    for start, parameters in ((read, ("w", "scale", "bias")), (head, ("w", "scale", "bias", "more"))):
+        step = sg.train_step_model(start, "mse", sg.optim.sgd(0.1), training=True)
+        assert set(step.parameters) == set(parameters) and step.feeds == ("x", "target")
+        check_contract(step)
+        trainer, _ = trained(step, {"x": IMAGES, "target": WANTED}, 3)
+        exported = inference_of(trainer, tmp_path)
+        assert [v.name for v in exported.graph.input] == [v.name for v in proto.graph.input]
+        found = run(exported, x=IMAGES)["y"]
+        np.testing.assert_allclose(found, trainer.predict(x=IMAGES)["y"], rtol=1e-4, atol=1e-5)
+        assert not np.allclose(found, run(proto, x=IMAGES)["y"])
+
+
 def test_replaced_derivatives_of_a_head_stay_in_training() -> None:
     read = sg.from_onnx(normalizing())
     made = read.replace_output("y", lambda y: sg.stop_gradient(y) * sg.parameter("scales", draw(3)) + y * 0)

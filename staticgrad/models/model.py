@@ -31,11 +31,15 @@ ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto
 
 
 class Head(NamedTuple):
-    """An output that is replaced by a function of a value: of the output itself, or of what the file calls `at`."""
+    """An output that is replaced by a function of a value: of the output itself, or of what the file calls `at`.
+
+    `declared` are the parameters and states that the function declared, which it finds again when it is called again.
+    """
 
     output: str
     function: Callable[[Value], Value]
     at: str | None
+    declared: Mapping[str, Value]
 
 
 class Model:
@@ -84,29 +88,27 @@ class Model:
             close = get_close_matches(str(at), self.values, 3)
             hint = f"; is {' or '.join(map(repr, close))} meant?" if close else ""
             raise DeclarationError(f"{self.name} has no value {shown(at)}{hint} ({source_line()})")
-        made = copy(self)
-        made.heads = (*self.heads, Head(name, function, at))
-        outputs = made.with_heads(self.reading.outputs, self.values)
-        made.outputs = MappingProxyType(outputs)
-        given = {value.node for value in self.inputs.values()}
-        reached = leaves_behind(outputs.values(), derivative=True)
-        fresh = [leaf for leaf in reached if leaf.kind == "input" and leaf not in given]
+        head = Head(name, function, at, {})
+        value = _applied(head, self.outputs, self.values)
+        given = {leaf.node for leaf in (*self.inputs.values(), *self.reading.parameters.values())}
+        behind = [leaf for leaf in leaves_behind([value], derivative=True) if leaf not in given]
+        fresh = [leaf for leaf in behind if leaf.kind == "input"]
         if fresh:
             raise DeclarationError(
                 f"the new output {name!r} needs an input {fresh[0].name!r} of its own ({source_line()})"
             )
+        made = copy(self)
+        made.heads = (*self.heads, head._replace(declared={leaf.name: leaf.outputs[0] for leaf in behind}))
+        made.outputs = MappingProxyType({**self.outputs, name: value})
+        reached = leaves_behind(made.outputs.values(), derivative=True)
         made.parameters = MappingProxyType({leaf.name: leaf.outputs[0] for leaf in reached if leaf.kind != "input"})
         return made
 
     def with_heads(self, outputs: Mapping[str, Value], values: Mapping[str, Value]) -> dict[str, Value]:
         """The outputs with those replaced that are to be; `outputs` and `values` are what stands for the file's."""
         found = dict(outputs)
-        for name, function, at in self.heads:
-            with declared_before(self.parameters):
-                head = function(found[name] if at is None else values[at])
-            if not isinstance(head, Value):
-                raise DeclarationError(f"the new output {name!r} is {shown(head)}, not a Value ({source_line()})")
-            found[name] = head
+        for head in self.heads:
+            found[head.output] = _applied(head, found, values)
         return found
 
     def with_parameters(self, arrays: Mapping[str, Array]) -> onnx.ModelProto:
@@ -154,6 +156,15 @@ class Model:
                     raise DeclarationError(f"{self.name} needs the input {name!r}: {value.type} ({source_line()})")
                 given[name] = constant(initial)
         return {name: _fitting(name, self.inputs[name], value) for name, value in given.items()}
+
+
+def _applied(head: Head, outputs: Mapping[str, Value], values: Mapping[str, Value]) -> Value:
+    """The new output."""
+    with declared_before(head.declared):
+        result = head.function(outputs[head.output] if head.at is None else values[head.at])
+    if not isinstance(result, Value):
+        raise DeclarationError(f"the new output {head.output!r} is {shown(result)}, not a Value ({source_line()})")
+    return result
 
 
 def _initial(value: Value) -> bool:

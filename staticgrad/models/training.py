@@ -120,7 +120,7 @@ def _fed_weights(model: Model, params: list[str] | None) -> list[str]:
         for name, value in model.inputs.items()
         if isinstance(value.node, Leaf) and value.node.initial is not None and value.type.dtype.is_float
     ]
-    if not any(isinstance(p.node, Leaf) and p.node.kind == "parameter" for p in model.parameters.values()):
+    if not any(isinstance(p.node, Leaf) and p.node.kind == "parameter" for p in model.reading.parameters.values()):
         return candidates
     named = exact(params)
     return [name for name in candidates if name in named]
