@@ -431,6 +431,27 @@ def test_weights_in_branches_and_loops(tmp_path: Path) -> None:
         np.testing.assert_allclose(found["y"], trainer.predict(x=X, flag=np.array(flag))["y"], rtol=1e-5)
 
 
+def test_outputs_that_are_no_tensors(tmp_path: Path) -> None:
+    proto = model(
+        "g (float[N, 3] x) => (float[N, 2] y, seq(float[N, 2]) s) { y = MatMul(x, w) s = SequenceConstruct(y, y) }",
+        w=draw(3, 2),
+    )
+    step = sg.train_step_model(proto, "mse", sg.optim.sgd(0.1), params=sg.from_onnx(proto).parameters["w"])
+    trainer, _ = trained(step, {"x": X, "target": Y})
+    assert trainer.predict(x=X).keys() == {"y"}
+    np.testing.assert_array_equal(run(inference_of(trainer, tmp_path), x=X)["s"][1], trainer.predict(x=X)["y"])
+
+
+def test_the_loss_may_hold_gradients_of_the_model() -> None:
+    read = sg.from_onnx(mlp())
+
+    def penalty(y: sg.Value) -> sg.Value:
+        return (sg.grad(y.sum(), read.inputs["x"]) ** 2).sum()
+
+    trainer, losses = trained(sg.train_step_model(read, penalty, sg.optim.sgd(0.01)), {"x": X}, 3)
+    assert losses[-1] < losses[0] and trainer.predict(x=X).keys() == {"y"}
+
+
 def test_sizes_computed_with_a_remainder() -> None:
     # As PyTorch's exporter has it for the projections of its attention.
     proto = model(

@@ -11,9 +11,10 @@ from fnmatch import fnmatchcase
 import onnx
 
 from staticgrad.errors import DeclarationError, shown
+from staticgrad.graph import Value
 from staticgrad.origin import source_line
 
-Patterns = str | Iterable[str] | None
+Patterns = str | Iterable[str | Value] | None
 
 _ROLES = {
     "Conv": ("", "weight", "bias"),
@@ -78,13 +79,15 @@ def listed(patterns: Patterns, what: str) -> list[str] | None:
     """The patterns as a list; DeclarationError where they are none."""
     if patterns is None:
         return None
-    found = [patterns] if isinstance(patterns, str) else patterns
+    found = [patterns] if isinstance(patterns, (str, Value)) else patterns
     if not isinstance(found, Iterable):
         raise DeclarationError(f"{what} are names or patterns, {shown(found)} came ({source_line()})")
-    result = list(found)
-    for pattern in result:
-        if not isinstance(pattern, str):
+    result = []
+    for pattern in found:
+        name = pattern.name if isinstance(pattern, Value) else pattern
+        if not isinstance(name, str):
             raise DeclarationError(f"{what} are names or patterns, {shown(pattern)} came ({source_line()})")
+        result.append(name)
     return result
 
 

@@ -78,11 +78,11 @@ def train_step_model(
     and then `output` (default: the only floating one) is compared with a new input called `target`; or a function of
     the model's outputs, in order, that gives the loss as a Value and may declare inputs and parameters of its own.
     `metrics` are such functions too, which get the target after the outputs where there is one. Predictions are the
-    model's outputs, without one that is the loss.
+    model's outputs that are tensors, without one that is the loss.
 
-    `params` are the parameters that are trained, by name or by a pattern such as `"encoder.*"` (default: all floating
-    initializers with a way to the loss; running statistics are states, never parameters), without those that `freeze`
-    names. An initializer that is an input too is trained if `params` has its name, or if the model has no others.
+    `params` are the parameters that are trained, by name, as Values or by a pattern such as `"encoder.*"` (default: all
+    floating initializers with a way to the loss; running statistics are states, never parameters), without those that
+    `freeze` names. An initializer that is an input too is trained if `params` has its name, or if there are no others.
 
     With `training`, dropout drops and batch normalization uses the batch and learns its statistics; evaluation,
     predictions and the exported inference model have these layers in inference. Without, layers are as the file has
@@ -102,12 +102,13 @@ def train_step_model(
         scalar = _scalar(imported, name, outputs[name])
     measured = {key: _result(f"metric {key!r}", function, arguments) for key, function in (metrics or {}).items()}
     chosen = _parameters(imported, scalar, wanted, frozen)
-    shown_outputs = {n: y for n, y in outputs.items() if y is not outputs.get(name) or expected is not None}
+    tensors = {n: y for n, y in outputs.items() if _is_tensor(y)}
+    predicted = {n: y for n, y in tensors.items() if n != name or expected is not None} or tensors
     # Predictions have a graph of their own, where "loss" and the like are names as good as others.
-    plain = {f"prediction:{number}": y for number, y in enumerate((shown_outputs or outputs).values())}
+    plain = {f"prediction:{number}": y for number, y in enumerate(predicted.values())}
     step = train_step(scalar, optimizer, chosen, metrics=measured, predictions=plain)
     _refuse_foreign(imported, step.graph)
-    step = replace(step, predict_graph=_renamed(step.predictions, list(shown_outputs or outputs)))
+    step = replace(step, predict_graph=_renamed(step.predictions, list(predicted)))
     return ModelStep(
         **{f.name: getattr(step, f.name) for f in fields(TrainStep)}, model_trained=imported, prepared=prepared
     )
@@ -182,7 +183,7 @@ def _compared(
         return loss, None
     check_name(loss, list(outputs))
     if output is None:
-        floats = [name for name, value in outputs.items() if value.type.dtype.is_float]
+        floats = [name for name, value in outputs.items() if value.type.dtype.is_float and _is_tensor(value)]
         if len(floats) != 1:
             raise DeclarationError(
                 f"{model.name} has {len(floats)} floating outputs ({', '.join(floats)}); say which one the loss "
@@ -201,6 +202,11 @@ def _compared(
     if not isinstance(target, str) or not target or target == "loss" or target.endswith(".next"):
         raise DeclarationError(f"target={shown(target)} is no name for an input of the step ({source_line()})")
     return output, target_for(loss, outputs[output], target)
+
+
+def _is_tensor(value: Value) -> bool:
+    """Whether it is no sequence or the like, which no array can hold."""
+    return not isinstance(value.type, OpaqueType) or value.type.rankless
 
 
 def _scalar(model: Model, name: str, value: Value) -> Value:
