@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from staticgrad.graph import Array, Graph, Node, Value, bodies, collection_paused, constant_of, with_inner
+from staticgrad.graph import Array, Graph, Leaf, Node, Value, bodies, collection_paused, constant_of, with_inner
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.onnx_types import write_type
 from staticgrad.ops.registry import DIALECT
@@ -33,12 +33,12 @@ def to_model(
 ) -> onnx.ModelProto:
     """The ONNX model of a graph, under the names of its inputs and outputs.
 
-    The inputs named in `initial` become initializers with these values; those in `defaults` stay inputs that need not
-    be fed. `metadata` goes into `metadata_props`.
+    The inputs named in `initial` become initializers with these values; those in `defaults`, and inputs of a model that
+    have a value to begin with, stay inputs that need not be fed. `metadata` goes into `metadata_props`.
     """
     with collection_paused():
         model = empty_model(metadata or {})
-        writer = _Writer(graph, initial or {}, defaults or {})
+        writer = _Writer(graph, initial or {}, {**_defaults(graph), **(defaults or {})})
         opset = writer.write(model.graph)
         for function in writer.functions:
             model.functions.append(onnx.FunctionProto.FromString(function))
@@ -49,6 +49,12 @@ def to_model(
             opset = opset_beside(model.functions, opset)
         stamp(model, opset, writer.domains)
         return model
+
+
+def _defaults(graph: Graph) -> dict[str, Array]:
+    """What the inputs of a graph are that are not fed."""
+    leaves = {name: value.node for name, value in graph.inputs.items() if isinstance(value.node, Leaf)}
+    return {name: leaf.initial for name, leaf in leaves.items() if leaf.kind == "input" and leaf.initial is not None}
 
 
 def empty_model(metadata: Mapping[str, str]) -> onnx.ModelProto:

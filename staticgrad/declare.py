@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 import numpy as np
@@ -56,8 +58,24 @@ def constant(array: Value | Literal) -> Value:
     return literal(array)
 
 
+_declared: ContextVar[Mapping[str, Value] | None] = ContextVar("declared", default=None)
+
+
+@contextmanager
+def declared_before(values: Mapping[str, Value]) -> Iterator[None]:
+    """Inside, declaring a parameter or a state by a name of these gives that one again: a function can be run twice."""
+    token = _declared.set(values)
+    try:
+        yield
+    finally:
+        _declared.reset(token)
+
+
 def _state(kind: str, name: str, value: Initializer | Literal, requires_grad: bool) -> Value:
     name = _name(name)
+    known = (_declared.get() or {}).get(name)
+    if known is not None and isinstance(known.node, Leaf) and known.node.kind == kind:
+        return known
     if isinstance(value, Value):
         raise DeclarationError(f"{kind} {name!r} needs numbers to start from, not a symbolic value ({source_line()})")
     if isinstance(value, np.ndarray):

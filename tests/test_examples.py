@@ -159,6 +159,18 @@ def test_digits_cnn(tmp_path: Path) -> None:
     assert {"Conv", "MaxPool", "BatchNormalization"} <= operators
 
 
+def test_finetune_onnx(tmp_path: Path) -> None:
+    printed = run_python(EXAMPLES / "finetune_onnx.py", cwd=tmp_path)
+    assert figure_of(r"of 5 to 9 before: ([\d.]+)%", printed) <= 21
+    after = figure_of(r"of 5 to 9 after: ([\d.]+)%", printed)
+    assert after >= 96 and figure_of(r"in onnxruntime alone: accuracy ([\d.]+)%", printed) == after
+    assert is_picture(tmp_path / "finetune_onnx.png")
+    first, second = (onnx.load(tmp_path / f"digits_{digits}.onnx").graph for digits in ("0_to_4", "5_to_9"))
+    held = [{t.name: t.raw_data for t in graph.initializer} for graph in (first, second)]
+    assert held[0]["conv1/weight"] == held[1]["conv1/weight"] and held[0]["norm1/bias"] != held[1]["norm1/bias"]
+    assert "head/weight" not in held[1] and [v.name for v in second.output] == [v.name for v in first.output]
+
+
 def test_saliency(tmp_path: Path) -> None:
     printed = run_python(EXAMPLES / "saliency.py", cwd=tmp_path)
     assert figure_of(r"Accuracy on 397 test images: ([\d.]+)%", printed) > 90

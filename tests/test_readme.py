@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -38,6 +39,30 @@ def test_the_model_of_layers_learns(tmp_path: Path) -> None:
     accuracy = re.fullmatch(r"\{'loss': [\d.]+, 'accuracy': ([\d.]+)\}", shown[0])
     assert accuracy is not None and float(accuracy[1]) > 0.9
     assert {f.name for f in tmp_path.iterdir()} == {"net.onnx", "net.safetensors"}
+
+
+def test_a_file_is_differentiated_and_trained_further(tmp_path: Path) -> None:
+    # The file is written by the model of layers; every program is run by itself, so that lines are as shown.
+    run(next(code for _, code in BLOCKS if "sg.nn.Sequential" in code), tmp_path)
+    gradients, training = (
+        next(code for _, code in BLOCKS if what in code) for what in ("gradient_model(", "from_onnx(")
+    )
+    check = """
+import onnxruntime
+assert [o.name for o in by_weights.graph.output] == ["probabilities", "grad.layer1/weight", "grad.layer2/bias"]
+session = onnxruntime.InferenceSession("saliency.onnx", providers=["CPUExecutionProvider"])
+feeds = {"x": np.ones((4, 2), "float32"), "cotangent.probabilities": np.eye(2, dtype="float32")[[0, 0, 1, 1]]}
+gradient = session.run(["grad.x"], feeds)[0]
+np.testing.assert_allclose(gradient[0], -gradient[2], rtol=1e-4)
+session = onnxruntime.InferenceSession("rings.onnx", providers=["CPUExecutionProvider"])
+logits = session.run(["probabilities"], {"x": points[500:]})[0]
+print((logits.argmax(-1) == rings[500:]).mean())
+"""
+    shown = run(gradients + training + check, tmp_path).splitlines()
+    assert shown[0] == "<Model net.onnx: (x: f32[?N,2]) -> (probabilities: f32[?N,2]), 4 parameters>"
+    accuracy = re.fullmatch(r"\{'loss': [\d.]+, 'accuracy': ([\d.]+)\}", shown[1])
+    assert accuracy is not None and float(accuracy[1]) > 0.85
+    assert float(shown[2]) == pytest.approx(float(accuracy[1]))
 
 
 def test_the_forces_are_minus_the_gradient(tmp_path: Path) -> None:

@@ -104,12 +104,11 @@ def _check_free(names: Iterable[str], reading: Reading, source: Source) -> None:
 def to_proto(graph: Graph, reading: Reading, source: Source, kind: str) -> onnx.ModelProto:
     """A graph made from a model as a model again: its initializers and metadata stay."""
     initial = _initial(reading.parameters)
-    defaults = _initial(reading.inputs)
     metadata = {p.key: p.value for p in source.proto.metadata_props} | exporters.metadata_of(kind, ())
     used = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs.values())
     kept = {n: v for n, v in graph.inputs.items() if n not in initial or v in used}
     lean = Graph(graph.name, kept, graph.outputs, graph.nodes, graph.became)
-    proto = exporters.to_model(lean, metadata, {n: a for n, a in initial.items() if n in kept}, defaults)
+    proto = exporters.to_model(lean, metadata, {n: a for n, a in initial.items() if n in kept})
     proto.doc_string = source.proto.doc_string
     return proto
 

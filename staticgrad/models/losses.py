@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 
 from staticgrad.errors import DeclarationError, ShapeError, shown
 from staticgrad.graph import Leaf, Value
-from staticgrad.nn import functional
+from staticgrad.ops import cast
+from staticgrad.ops.kinds import is_half
 from staticgrad.origin import source_line
-from staticgrad.types import DType, TensorType
+from staticgrad.tensor import loss as losses
+from staticgrad.tensor import probability_loss
+from staticgrad.types import DType, OpaqueType, TensorType
 
 
 class NamedLoss(NamedTuple):
@@ -20,31 +23,34 @@ class NamedLoss(NamedTuple):
 
 
 LOSSES = {
-    "cross_entropy": NamedLoss(functional.cross_entropy, classes=True),
-    "nll": NamedLoss(functional.nll_loss, classes=True),
-    "mse": NamedLoss(functional.mse_loss),
-    "l1": NamedLoss(functional.l1_loss),
-    "smooth_l1": NamedLoss(functional.smooth_l1_loss),
-    "huber": NamedLoss(functional.huber_loss),
-    "bce": NamedLoss(functional.binary_cross_entropy),
-    "bce_with_logits": NamedLoss(functional.binary_cross_entropy_with_logits),
+    "cross_entropy": NamedLoss(losses.cross_entropy, classes=True),
+    "nll": NamedLoss(losses.nll_loss, classes=True),
+    "mse": NamedLoss(losses.mse_loss),
+    "l1": NamedLoss(losses.l1_loss),
+    "smooth_l1": NamedLoss(losses.smooth_l1_loss),
+    "huber": NamedLoss(losses.huber_loss),
+    "bce": NamedLoss(probability_loss.binary_cross_entropy),
+    "bce_with_logits": NamedLoss(losses.binary_cross_entropy_with_logits),
 }
 
 
-def named_loss(name: str, output: Value, target: str) -> Value:
-    """The mean loss of an output against a new input `target`.
-
-    Of the type of the output, or, for `cross_entropy` and `nll`, int64 classes without the output's axis 1.
-    """
-    loss = LOSSES[name]
+def target_for(name: str, output: Value, target: str) -> Value:
+    """The input for what an output is compared with: of its type, or int64 classes without its axis 1."""
     type = output.type
-    if loss.classes:
-        if len(type.shape) < 1:
+    if isinstance(type, OpaqueType) or not type.dtype.is_float:
+        raise ShapeError(f"the loss {name!r} is of a floating tensor of known rank, {type} came ({source_line()})")
+    if LOSSES[name].classes:
+        if not type.shape:
             raise ShapeError(f"{name} needs an output of (N, C, ...), it is {type} ({source_line()})")
         axis = min(1, len(type.shape) - 1)
         type = TensorType(DType.int64, type.shape[:axis] + type.shape[axis + 1 :])
-    expected = Leaf("input", target, type).outputs[0]
-    result: Value = loss.function(output, expected)
+    return Leaf("input", target, type).outputs[0]
+
+
+def named_loss(name: str, output: Value, target: Value) -> Value:
+    """The mean loss of an output against a target, which is computed in float32 where the output has 16 bits."""
+    wide = [cast(v, to=DType.float32) if is_half(v.type.dtype) else v for v in (output, target)]
+    result: Value = LOSSES[name].function(*wide)
     return result
 
 

@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import onnx
 
-from staticgrad.declare import leaves_behind
+from staticgrad.declare import declared_before, leaves_behind
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Array, Graph, Leaf, Value
+from staticgrad.models.weights import check_weight, with_weights
 from staticgrad.onnx_reader import Reading, Source, load, read
 from staticgrad.ops.registry import constant, literal
+from staticgrad.optimise import optimise
 from staticgrad.origin import source_line
-from staticgrad.rewrite import substituted
+from staticgrad.rewrite import in_inference, substituted
 from staticgrad.types import OpaqueType, dims_agree
 
 if TYPE_CHECKING:
@@ -29,11 +30,24 @@ else:
 ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto
 
 
+class Head(NamedTuple):
+    """An output that is replaced by a function of a value: of the output itself, or of what the file calls `at`.
+
+    `declared` are the parameters and states that the function declared, which it finds again when it is called again.
+    """
+
+    output: str
+    function: Callable[[Value], Value]
+    at: str | None
+    declared: Mapping[str, Value]
+
+
 class Model:
     """A model read by `from_onnx`: its inputs, outputs and floating initializers as Values, by name.
 
     Called with Values or arrays in the place of its inputs, by position or by name, it computes its outputs from those:
-    one Value, or a tuple where there are several. The parameters are the same in every call.
+    one Value, or a tuple where there are several. The parameters are the same in every call. Running statistics of
+    batch normalization are among them, as states.
     """
 
     def __init__(self, source: Source, reading: Reading) -> None:
@@ -43,75 +57,73 @@ class Model:
         self.parameters: Mapping[str, Value] = MappingProxyType(dict(reading.parameters))
         self.values: Mapping[str, Value] = MappingProxyType(dict(reading.values))
         """Every value under the name that it has in the file."""
-        self._source = source
-        self._is_whole = True
+        self.source = source
+        self.reading = reading
+        self.heads: tuple[Head, ...] = ()
 
     @property
     def graph(self) -> Graph:
         """The graph from inputs and parameters to outputs."""
-        return Graph("model", {**self.inputs, **self.parameters}, self.outputs)
+        return Graph(self.reading.graph.name, {**self.inputs, **self.parameters}, self.outputs)
 
     def __call__(self, *values: Any, **named: Any) -> Any:
-        given = self._given(values, named)
-        if self._is_whole:
-            outputs = tuple(read(self._source, given, self.parameters).outputs.values())
-        else:
-            replaced = {self.inputs[name]: value for name, value in given.items()}
-            outputs = tuple(substituted(value, replaced) for value in self.outputs.values())
+        reading = read(self.source, self._given(values, named), self.reading.parameters)
+        outputs = tuple(self.with_heads(reading.outputs, reading.values).values())
         return outputs[0] if len(outputs) == 1 else outputs
 
     def replace_output(self, name: str, function: Callable[[Value], Value], at: str | None = None) -> Model:
         """The model with another output `name`: `function` of the value called `at` in the file.
 
         `at` is any value of the model, such as the features before its last layer (default: the output itself).
-        Parameters that `function` declares are the model's too; those that no output needs any more are gone.
+        Parameters that `function` declares are the model's too; those that no output needs any more are gone. The
+        function is called again where the model is computed from other inputs, or put into training.
         """
         if name not in self.outputs:
             raise DeclarationError(
                 f"{self.name} has no output {shown(name)}; it has {', '.join(self.outputs)} ({source_line()})"
             )
-        start = self.outputs[name] if at is None else self.values.get(at)
-        if start is None:
+        if not callable(function):
+            raise DeclarationError(f"the new output {name!r} is a function, {shown(function)} came ({source_line()})")
+        if at is not None and at not in self.values:
             close = get_close_matches(str(at), self.values, 3)
-            hint = f"; is {' or '.join(close)} meant?" if close else ""
+            hint = f"; is {' or '.join(map(repr, close))} meant?" if close else ""
             raise DeclarationError(f"{self.name} has no value {shown(at)}{hint} ({source_line()})")
-        head = function(start)
-        if not isinstance(head, Value):
-            raise DeclarationError(f"the new output {name!r} is {shown(head)}, not a Value ({source_line()})")
-        made = copy(self)
-        made._is_whole = False
-        made.outputs = MappingProxyType({**self.outputs, name: head})
-        reached = leaves_behind(made.outputs.values())
-        fresh = [leaf for leaf in reached if leaf.kind == "input" and self.inputs.get(leaf.name) is not leaf.outputs[0]]
+        head = Head(name, function, at, {})
+        value = _applied(head, self.outputs, self.values)
+        given = {leaf.node for leaf in (*self.inputs.values(), *self.reading.parameters.values())}
+        behind = [leaf for leaf in leaves_behind([value], derivative=True) if leaf not in given]
+        fresh = [leaf for leaf in behind if leaf.kind == "input"]
         if fresh:
             raise DeclarationError(
                 f"the new output {name!r} needs an input {fresh[0].name!r} of its own ({source_line()})"
             )
+        made = copy(self)
+        made.heads = (*self.heads, head._replace(declared={leaf.name: leaf.outputs[0] for leaf in behind}))
+        made.outputs = MappingProxyType({**self.outputs, name: value})
+        reached = leaves_behind(made.outputs.values(), derivative=True)
         made.parameters = MappingProxyType({leaf.name: leaf.outputs[0] for leaf in reached if leaf.kind != "input"})
         return made
+
+    def with_heads(self, outputs: Mapping[str, Value], values: Mapping[str, Value]) -> dict[str, Value]:
+        """The outputs with those replaced that are to be; `outputs` and `values` are what stands for the file's."""
+        found = dict(outputs)
+        for head in self.heads:
+            found[head.output] = _applied(head, found, values)
+        return found
 
     def with_parameters(self, arrays: Mapping[str, Array]) -> onnx.ModelProto:
         """The model with other weights, each of the type of the old one: same inputs, outputs, names and metadata.
 
         The file as it came but for its weights; where an output was replaced, a new one under the same names.
         """
-        if not self._is_whole:
-            weights = {}
-            for name, value in self.parameters.items():
-                assert isinstance(value.node, Leaf) and value.node.initial is not None
-                weights[name] = arrays.get(name, value.node.initial)
-            metadata = {p.key: p.value for p in self._source.proto.metadata_props}
-            return exporters.to_model(self.graph, metadata, weights)
-        proto = onnx.ModelProto()
-        proto.CopyFrom(self._source.proto)
-        for tensor in proto.graph.initializer:
-            held = self._source.array(tensor)
-            array = np.asarray(arrays.get(tensor.name, held))
-            if tensor.name in arrays or tensor.data_location == onnx.TensorProto.EXTERNAL:
-                name = tensor.name
-                tensor.Clear()
-                exporters.write_tensor(tensor, name, array)
-        return proto
+        known = {name: value for name, value in (*self.inputs.items(), *self.parameters.items()) if _initial(value)}
+        for name, array in arrays.items():
+            if name not in known:
+                raise DeclarationError(f"{self.name} has no parameter {shown(name)} ({source_line()})")
+            check_weight(name, array, known[name].type)
+        if self.heads:
+            return joined_model(self, self.outputs, arrays)
+        return with_weights(self.source, arrays)
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the model as one .onnx file."""
@@ -144,6 +156,45 @@ class Model:
                     raise DeclarationError(f"{self.name} needs the input {name!r}: {value.type} ({source_line()})")
                 given[name] = constant(initial)
         return {name: _fitting(name, self.inputs[name], value) for name, value in given.items()}
+
+
+def _applied(head: Head, outputs: Mapping[str, Value], values: Mapping[str, Value]) -> Value:
+    """The new output."""
+    with declared_before(head.declared):
+        result = head.function(outputs[head.output] if head.at is None else values[head.at])
+    if not isinstance(result, Value):
+        raise DeclarationError(f"the new output {head.output!r} is {shown(result)}, not a Value ({source_line()})")
+    return result
+
+
+def _initial(value: Value) -> bool:
+    return isinstance(value.node, Leaf) and value.node.initial is not None
+
+
+def joined_model(model: Model, outputs: Mapping[str, Value], arrays: Mapping[str, Array]) -> onnx.ModelProto:
+    """A model of these outputs, in inference, under the names and with the metadata of the one that they are made from.
+
+    `arrays` are the weights, as far as they are not those to begin with.
+    """
+    inferred = {name: in_inference(value) for name, value in outputs.items()}
+    inputs = dict(model.inputs)
+    weights: dict[str, Array] = {}
+    stands_for: dict[Value, Value] = {}
+    for leaf in leaves_behind(inferred.values()):
+        value, array = leaf.outputs[0], arrays.get(leaf.name, leaf.initial)
+        if leaf.name in inputs:
+            if array is not None:
+                # A weight that need not be fed, but may be, stays one.
+                stands_for[value] = inputs[leaf.name] = Leaf("input", leaf.name, value.type, array).outputs[0]
+        else:
+            assert array is not None
+            inputs[leaf.name], weights[leaf.name] = value, array
+    inferred = {name: substituted(value, stands_for) for name, value in inferred.items()}
+    graph = optimise(Graph(model.reading.graph.name, inputs, inferred))
+    metadata = {p.key: p.value for p in model.source.proto.metadata_props}
+    proto: onnx.ModelProto = exporters.to_model(graph, metadata, weights)
+    proto.doc_string = model.source.proto.doc_string
+    return proto
 
 
 def _fitting(name: str, formal: Value, given: Any) -> Value:

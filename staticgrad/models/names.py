@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+
+import onnx
 
 from staticgrad.errors import DeclarationError, shown
-from staticgrad.graph import Graph, Node, Value, bodies
-from staticgrad.ops.foreign import Foreign
+from staticgrad.graph import Value
 from staticgrad.origin import source_line
 
-Patterns = str | Iterable[str] | None
+Patterns = str | Iterable[str | Value] | None
 
 _ROLES = {
     "Conv": ("", "weight", "bias"),
@@ -32,71 +34,81 @@ _ROLES = {
 }
 
 
-class Use(NamedTuple):
-    """A node that reads a parameter, and as what."""
-
-    node: str
-    operator: str
-    argument: str
+_NUMBERED = re.compile(r"onnx::\w+|_v_\d+|val_\d+|\d+")
+_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def uses(graph: Graph) -> dict[Value, list[Use]]:
-    """For every input and parameter the nodes that read it, in bodies of loops and branches too."""
-    found: dict[Value, list[Use]] = {value: [] for value in graph.inputs.values()}
-    _collect(graph, {value: value for value in graph.inputs.values()}, found)
+def old_names(model: onnx.ModelProto) -> dict[str, list[str]]:
+    """The names that parameters had in the program that exported them, by the nodes that read them.
+
+    Exporters number weights that they transposed or folded, as in `onnx::MatMul_17`, but nodes keep the path of their
+    layer, as in `/encoder/fc/MatMul`, or in their metadata.
+    """
+    held = {t.name for t in (*model.graph.initializer, *(s.values for s in model.graph.sparse_initializer))}
+    found: dict[str, list[str]] = {}
+    stack = [model.graph]
+    while stack:
+        graph = stack.pop()
+        for node in graph.node:
+            stack.extend(attribute.g for attribute in node.attribute if attribute.HasField("g"))
+            roles = _ROLES.get(node.op_type, ()) if not node.domain else ()
+            for role, name in zip(roles, node.input, strict=False):
+                if role and name in held and _NUMBERED.fullmatch(name):
+                    layer = _layer(node)
+                    old = f"{layer}.{role}"
+                    if layer and old not in held and old not in found.setdefault(name, []):
+                        found[name].append(old)
     return found
 
 
-def _collect(graph: Graph, stands_for: Mapping[Value, Value], found: dict[Value, list[Use]]) -> None:
-    for node in graph.nodes:
-        for position, value in enumerate(node.inputs):
-            if value is not None and value in stands_for:
-                kind = node.op.operator if isinstance(node.op, Foreign) else node.op.name
-                found[stands_for[value]].append(Use(node.source.label, kind, _argument(node, position)))
-        for body in bodies(node).values():
-            captured = list(body.inputs.values())[len(body.inputs) - body.captures :]
-            outer = node.inputs[len(node.inputs) - body.captures :]
-            inner = {
-                i: stands_for[o] for i, o in zip(captured, outer, strict=True) if o is not None and o in stands_for
-            }
-            _collect(body, inner, found)
+def _layer(node: onnx.NodeProto) -> str:
+    """The path of the layer that a node was exported from; empty where nothing tells it."""
+    path = [part for part in node.name.split("/") if part]
+    if len(path) > 1 and path[-1].startswith(node.op_type):
+        return ".".join(path[:-1])
+    for entry in node.metadata_props:
+        if entry.key == _SCOPES:
+            with suppress(ValueError, SyntaxError):
+                scopes = ast.literal_eval(entry.value)
+                if isinstance(scopes, list) and len(scopes) > 1:
+                    return str(scopes[-2])
+    return ""
 
 
-def _argument(node: Node, position: int) -> str:
-    roles = _ROLES.get(node.op.name, ())
-    return roles[position] if position < len(roles) else ""
-
-
-def known_as(name: str, read_by: Sequence[Use]) -> str | None:
-    """The name that a parameter had in the program that exported it, by the one node that reads it.
-
-    Exporters number weights that they transposed or folded, as in `onnx::MatMul_17`, but nodes keep the path of their
-    layer, as in `/encoder/fc/MatMul`.
-    """
-    if not re.fullmatch(r"onnx::\w+|_v_\d+|val_\d+|\d+", name) or len(read_by) != 1:
-        return None
-    node, operator, argument = read_by[0]
-    path = [part for part in node.split("/") if part]
-    if len(path) < 2 or not path[-1].startswith(operator) or not argument:
-        return None
-    return ".".join([*path[:-1], argument])
-
-
-def matching(patterns: Patterns, names: Mapping[str, str | None], what: str, model: str) -> list[str]:
-    """The names that patterns such as `encoder.*` match, by name or by what they were known as; in their order."""
+def listed(patterns: Patterns, what: str) -> list[str] | None:
+    """The patterns as a list; DeclarationError where they are none."""
     if patterns is None:
-        return []
-    listed = [patterns] if isinstance(patterns, str) else list(patterns)
-    found: set[str] = set()
-    for pattern in listed:
-        if not isinstance(pattern, str):
+        return None
+    found = [patterns] if isinstance(patterns, (str, Value)) else patterns
+    if not isinstance(found, Iterable):
+        raise DeclarationError(f"{what} are names or patterns, {shown(found)} came ({source_line()})")
+    result = []
+    for pattern in found:
+        name = pattern.name if isinstance(pattern, Value) else pattern
+        if not isinstance(name, str):
             raise DeclarationError(f"{what} are names or patterns, {shown(pattern)} came ({source_line()})")
-        hits = {n for n, alias in names.items() if pattern in (n, alias) or fnmatchcase(n, pattern)}
-        hits |= {n for n, alias in names.items() if alias is not None and fnmatchcase(alias, pattern)}
+        result.append(name)
+    return result
+
+
+def exact(patterns: list[str] | None) -> set[str]:
+    """The patterns that are names."""
+    return {pattern for pattern in patterns or () if not set(pattern) & set("*?[")}
+
+
+def matching(patterns: list[str] | None, names: Mapping[str, Sequence[str]], what: str, model: str) -> list[str]:
+    """The names that patterns such as `encoder.*` match, by name or by what they were known as; in their order."""
+    found: set[str] = set()
+    for pattern in patterns or ():
+        hits = {
+            name
+            for name, old in names.items()
+            if any(pattern == each or fnmatchcase(each, pattern) for each in (name, *old))
+        }
         if not hits:
             raise DeclarationError(
                 f"{what}: {shown(pattern)} matches no parameter of {model}; it has "
-                f"{', '.join(alias or n for n, alias in names.items()) or 'none'} ({source_line()})"
+                f"{', '.join(old[0] if old else name for name, old in names.items()) or 'none'} ({source_line()})"
             )
         found |= hits
     return [name for name in names if name in found]

@@ -80,7 +80,12 @@ def _split(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.Node
 def _dropout(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.NodeProto]:
     """Dropout in inference, which keeps everything; what its mask holds then was first said in opset 12."""
     data, result, mask = node.input[0], node.output[0], output_of(node, 1)
-    nodes = [made("Identity", [data], [result], name=node.name)]
+    ratio = context.fresh("ratio")
+    number = onnx.numpy_helper.from_array(np.array(attributes_of(node).get("ratio", 0.5), np.float32))
+    nodes = [
+        made("Constant", [], [ratio], value=number),
+        made("Dropout", [data, ratio], [result], name=node.name),
+    ]
     if mask:
         sizes = context.fresh("shape")
         kept = mask if opset >= 10 else context.fresh("mask")

@@ -13,6 +13,7 @@ import onnx
 from staticgrad.errors import ModelError, StaticgradError, UnsupportedOperatorError, shown
 from staticgrad.graph import Array, Graph, Leaf, Value, collection_paused
 from staticgrad.onnx_reader.loading import Source, understood
+from staticgrad.onnx_reader.running import running_statistics
 from staticgrad.onnx_reader.scope import Names, Scope, check_name
 from staticgrad.onnx_reader.signatures import check_text
 from staticgrad.onnx_reader.tensors import array_of, dense_of
@@ -27,7 +28,7 @@ class Reading:
     """A model as values: its inputs, outputs and floating initializers by name, and `values` under all its names.
 
     Running statistics of batch normalization are states among the parameters. `calls` are the functions of the model
-    that were left as they stand, by the number of the node that calls.
+    that were left as they stand, by the number of the node that calls. `running` names all running statistics.
     """
 
     graph: Graph
@@ -36,6 +37,7 @@ class Reading:
     parameters: Mapping[str, Value]
     values: Mapping[str, Value]
     calls: Mapping[int, Value] = field(default_factory=dict)
+    running: Collection[str] = ()
 
 
 def read(
@@ -75,8 +77,7 @@ class _Model:
             formal[info.name] = info
         # Before IR version 4 every initializer had to be an input too.
         overridable = set(formal) if self.proto.ir_version >= 4 else set()
-        running = {name for n in graph.node if n.op_type == "BatchNormalization" for name in n.input[3:5]}
-        running -= {x for n in graph.node for x in (n.input[:3] if n.op_type == "BatchNormalization" else n.input)}
+        running = running_statistics(self.proto)
         inputs: dict[str, Value] = {}
         parameters: dict[str, Value] = {}
         initial: dict[str, Array] = {}
@@ -126,7 +127,7 @@ class _Model:
             raise UnsupportedOperatorError("; ".join(dict.fromkeys(self.names.unsupported)))
         whole = Graph(graph.name or "model", {**inputs, **parameters}, outputs)
         values = {name: value for name, value in scope.values.items() if value is not None and "\0" not in name}
-        return Reading(whole, inputs, outputs, parameters, values, self.names.calls)
+        return Reading(whole, inputs, outputs, parameters, values, self.names.calls, running)
 
     def _opsets(self) -> dict[str, int]:
         opsets: dict[str, int] = {}

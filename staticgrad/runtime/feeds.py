@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from staticgrad.errors import DTypeError, FeedError, SymbolicValueError, shown
-from staticgrad.graph import Array, Graph, Value, with_inner
+from staticgrad.graph import Array, Graph, Leaf, Value, with_inner
 from staticgrad.origin import source_line
 from staticgrad.runtime.device import bfloat16_value, to_numpy
 from staticgrad.types import Dim, DType, TensorType, as_dtype, dtype_from_onnx, evaluate_dim, is_unknown, narrowed
@@ -24,6 +24,11 @@ class Feeds:
     def __init__(self, inputs: Mapping[str, Value], graph: Graph) -> None:
         self.types: dict[str, TensorType] = {name: value.type for name, value in inputs.items()}
         self.sources = {name: value.source for name, value in inputs.items()}
+        self._defaults = {
+            name: value.node.initial
+            for name, value in inputs.items()
+            if isinstance(value.node, Leaf) and value.node.kind == "input" and value.node.initial is not None
+        }
         self._named = {
             d for type in self.types.values() for d in type.shape if isinstance(d, str) and not is_unknown(d)
         }
@@ -50,6 +55,7 @@ class Feeds:
         return self._check_all(given)
 
     def _check_all(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        given = {**self._defaults, **given}
         unknown = [name for name in given if name not in self.types]
         missing = [name for name in self.types if name not in given]
         if unknown or missing:

@@ -60,7 +60,7 @@ class SessionSettings:
 class Session:
     """An onnxruntime session for a model on a device, whose errors name operators and the lines they come from.
 
-    DeviceError where the device has no kernel for one of the operators.
+    DeviceError where the device has no kernel for one of the operators. The model is the session's own.
     """
 
     def __init__(self, model: onnx.ModelProto, device: Device, settings: SessionSettings) -> None:
@@ -68,6 +68,11 @@ class Session:
         self._nodes = {
             node.name: f"{node.op_type} (declared at {source_of(node)})" for node in model.graph.node if node.name
         }
+        # Only what is fed can be bound.
+        fed = {value.name for value in model.graph.input}
+        for position in reversed(range(len(model.graph.initializer))):
+            if model.graph.initializer[position].name in fed:
+                del model.graph.initializer[position]
         try:
             data: bytes = model.SerializeToString()
         except Exception as error:

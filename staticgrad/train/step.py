@@ -139,6 +139,7 @@ def train_step(
     _check_names(feeds, state_inputs, reported, predicted)
     outputs = {"loss": loss, **reported}
     outputs.update({f"{name}.next": following.get(value, value) for name, value in state_inputs.items()})
+    _check_reserved(outputs, {**feeds, **state_inputs})
     declared = Graph("step", {**feeds, **state_inputs}, outputs)
     return TrainStep(
         graph=optimise(declared),
@@ -299,6 +300,20 @@ def _named(values: Mapping[str, Value] | None, what: str) -> dict[str, Value]:
         if not isinstance(value, Value):
             raise DeclarationError(f"{what} {name!r} must be a Value, {shown(value)} came ({source_line()})")
     return dict(values)
+
+
+def _check_reserved(outputs: Iterable[str], inputs: Mapping[str, Value]) -> None:
+    """Whether the names of a model leave the step those of its outputs; `sg.input` and the like see to theirs."""
+    for name in outputs:
+        if name in inputs:
+            kind = inputs[name].node.kind  # type: ignore[attr-defined]
+            remedy = "give all values of the model other names, as onnx.compose.add_prefix(model, 'model/') does"
+            if name != "loss":
+                remedy = "give it another name in the file, there and in the inputs of the nodes that read it"
+            raise DeclarationError(
+                f"the {kind} {name!r} of the model has a name that the training step needs for an output; {remedy} "
+                f"({source_line()})"
+            )
 
 
 def _check_names(feeds: Mapping[str, Value], states: Mapping[str, Value], *outputs: Mapping[str, Value]) -> None:

@@ -1,0 +1,84 @@
+"""Which initializers of a model are running statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import onnx
+
+_GRAPH = onnx.AttributeProto.GRAPH
+_STATISTICS = (3, 4)
+_CARRIED = ("Identity", "Cast")
+
+Roles = dict[str, set[str]]
+"""For every name, what it is read as: "statistic" or "other"."""
+
+
+def running_statistics(model: onnx.ModelProto) -> set[str]:
+    """The initializers that batch normalizations read as running mean or variance, and that nothing else reads."""
+    reader = _Reader(model)
+    roles = reader.roles(model.graph.node, [output.name for output in model.graph.output])
+    return {tensor.name for tensor in model.graph.initializer if roles.get(tensor.name) == {"statistic"}}
+
+
+class _Reader:
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.functions = {(f.domain, f.name, f.overload): f for f in model.functions}
+        self.known: dict[tuple[str, str, str], list[set[str]]] = {}
+
+    def roles(self, nodes: Iterable[onnx.NodeProto], results: Iterable[str]) -> Roles:
+        """What the names of a graph are read as, in bodies of loops and branches and in functions too."""
+        found: Roles = {name: {"other"} for name in results}
+        for node in reversed(list(nodes)):
+            standard = node.domain in ("", "ai.onnx")
+            called = None if standard else self._called(node)
+            for position, name in enumerate(node.input):
+                if called is not None:
+                    role = called[position] if position < len(called) else set()
+                elif standard and node.op_type in _CARRIED:
+                    role = found.get(node.output[0], set()) if node.output else set()
+                elif standard and node.op_type == "BatchNormalization" and position in _STATISTICS:
+                    role = {"statistic"}
+                else:
+                    role = {"other"}
+                found[name] = found.get(name, set()) | role
+            for attribute in node.attribute:
+                if attribute.type == _GRAPH:
+                    self._inner(attribute.g, found)
+        return found
+
+    def _inner(self, graph: onnx.GraphProto, outer: Roles) -> None:
+        own = {v.name for v in graph.input} | {t.name for t in graph.initializer}
+        own.update(name for node in graph.node for name in node.output)
+        for name, role in self.roles(graph.node, [output.name for output in graph.output]).items():
+            if name not in own:
+                outer[name] = outer.get(name, set()) | role
+
+    def _called(self, node: onnx.NodeProto) -> list[set[str]] | None:
+        """What a function reads its inputs as; None for what is no function."""
+        key = (node.domain, node.op_type, node.overload)
+        function = self.functions.get(key)
+        if function is None:
+            return None
+        if key not in self.known:
+            # A function that calls itself is refused elsewhere.
+            self.known[key] = []
+            roles = self.roles(function.node, function.output)
+            self.known[key] = [roles.get(name, set()) for name in function.input]
+        return self.known[key]
+
+
+def read_names(nodes: Iterable[onnx.NodeProto]) -> Mapping[str, int]:
+    """How many inputs of nodes, in bodies too, go by each name."""
+    counts: dict[str, int] = {}
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        for name in node.input:
+            counts[name] = counts.get(name, 0) + 1
+        for attribute in node.attribute:
+            if attribute.type == _GRAPH:
+                stack.extend(attribute.g.node)
+                for output in attribute.g.output:
+                    counts[output.name] = counts.get(output.name, 0) + 1
+    return counts
