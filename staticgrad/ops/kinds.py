@@ -116,6 +116,7 @@ def known_axes(axes: Value | None, rank: int) -> tuple[int, ...] | None:
     array = constant_of(axes)
     if array is None:
         return None
+    require(array.dtype.kind in "iu", f"axes are whole numbers, {array.dtype} came")
     positions = tuple(normal_axis(int(a), rank) for a in array.ravel())
     require(len(set(positions)) == len(positions), f"axes {array.ravel().tolist()} name one axis twice")
     return positions

@@ -68,6 +68,8 @@ def _slice_length(dim: Dim, start: int, end: int, step: int) -> Dim:
 
 def _sliced(x, starts, ends, axes=None, steps=None):
     rank = len(x.type.shape)
+    given = [v for v in (starts, ends, axes, steps) if v is not None]
+    require(all(len(v.type.shape) == 1 for v in given), "starts, ends, axes and steps are lists")
     ranges = _ranges(starts, ends, axes, steps, rank)
     if ranges is None:
         chosen = known_axes(axes, rank) if axes is not None else None
