@@ -30,6 +30,7 @@ from staticgrad.types import OpaqueType
 
 @loop_operator.refuses
 def _(*inputs: Value | None, wanted: Sequence[bool], arrives: Sequence[bool], body: Graph) -> str | None:
+    """What its bodies hold and has no derivative."""
     return refused(of_loop(body), positions(wanted), (False, *arrives))
 
 

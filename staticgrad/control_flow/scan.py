@@ -31,6 +31,7 @@ def _(
     num_scan_inputs: int,
     **_: object,
 ) -> str | None:
+    """What its bodies hold and has no derivative."""
     return refused(of_scan(body, num_scan_inputs), positions(wanted), arrives)
 
 

@@ -174,6 +174,7 @@ def _(x, **attributes):
 
 @average_pool.refuses
 def _(x, **attributes):
+    """SAME padding with strides that may pass over elements."""
     return _refused(x, attributes)
 
 
@@ -204,6 +205,7 @@ def _(x, **attributes):
 
 @lp_pool.refuses
 def _(x, **attributes):
+    """SAME padding with strides that may pass over elements."""
     return _refused(x, attributes)
 
 
@@ -273,6 +275,7 @@ def _(x, **attributes):
 
 @max_pool.refuses
 def _(x, **attributes):
+    """SAME padding with strides that may pass over elements."""
     return _refused(x, attributes)
 
 
