@@ -40,10 +40,10 @@ class Use(NamedTuple):
     argument: str
 
 
-def uses(graph: Graph) -> dict[Value, list[Use]]:
-    """For every input and parameter the nodes that read it, in bodies of loops and branches too."""
-    found: dict[Value, list[Use]] = {value: [] for value in graph.inputs.values()}
-    _collect(graph, {value: value for value in graph.inputs.values()}, found)
+def uses(graph: Graph, others: Iterable[Value] = ()) -> dict[Value, list[Use]]:
+    """For every input, every parameter and `others` the nodes that read it, in bodies of loops and branches too."""
+    found: dict[Value, list[Use]] = {value: [] for value in (*graph.inputs.values(), *others)}
+    _collect(graph, {value: value for value in found}, found)
     return found
 
 
@@ -79,7 +79,9 @@ def known_as(name: str, read_by: Sequence[Use]) -> str | None:
     path = [part for part in node.split("/") if part]
     if len(path) < 2 or not path[-1].startswith(operator) or not argument:
         return None
-    return ".".join([*path[:-1], argument])
+    # A layer of a Sequential repeats the name of that: `/features/features.0/Conv`.
+    layers = [a for a, b in zip(path[:-1], [*path[1:-1], ""], strict=True) if not b.startswith(f"{a}.")]
+    return ".".join([*layers, argument])
 
 
 def matching(patterns: Patterns, names: Mapping[str, str | None], what: str, model: str) -> list[str]:
