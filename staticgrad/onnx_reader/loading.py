@@ -52,8 +52,10 @@ def load(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Source:
         raise ModelError(
             f"{shown(model)} is no model; a path, bytes or a ModelProto is expected ({source_line()})"
         ) from None
+    except ModelError:
+        raise
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {shown(model)}: {error} ({source_line()})") from error
+        raise ModelError(f"cannot read {shown(os.fspath(model))}: {error} ({source_line()})") from error
     return _checked(Source(_parsed(data, path.name), path.name, path.resolve().parent))
 
 
