@@ -88,7 +88,8 @@ def _derived() -> dict[str, tuple[dict[str, list[str]], list[onnx.ModelProto]]]:
             continue
         name = _name(graph.node[0])
         here = found.setdefault(name, _nothing())
-        for model in (case.model, _with_literals(case), _narrowed(_with_literals(case))):
+        variants = (case.model, _with_literals(case), _narrowed(_with_literals(case)))
+        for model in {m.SerializeToString(deterministic=True): m for m in variants}.values():
             gradient = _gradient(model, here)
             if gradient is not None and _elements(model) & _FLOATS == {onnx.TensorProto.FLOAT}:
                 models.setdefault(name, []).append(gradient)

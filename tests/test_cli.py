@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ import onnxruntime
 import pytest
 from onnx import helper
 from test_export import small_step
+from test_readme import README
 
 from staticgrad.cli import main
+from staticgrad.cli.arguments import parser
 from staticgrad.methods import OPERATORS
 from staticgrad.operator_table import markdown
 
@@ -258,6 +261,13 @@ def test_a_wrong_call(arguments: list[str], capsys: Captured) -> None:
     with pytest.raises(SystemExit) as left:
         main(arguments)
     assert left.value.code == 2 and "usage: staticgrad" in capsys.readouterr().err
+
+
+def test_the_readme_calls_it_right() -> None:
+    lines = [line for line in README.splitlines() if line.startswith("staticgrad ")]
+    assert len(lines) == 7
+    for line in lines:
+        parser().parse_args(shlex.split(line, comments=True)[1:])
 
 
 def test_a_reader_that_has_seen_enough() -> None:

@@ -164,7 +164,7 @@ def inspect_model(model: ModelLike) -> Inspection:
         tuple(Tensor(name, type_text(x.type)) for name, x in reading.inputs.items()),
         tuple(Tensor(name, type_text(y.type), depends.get(name, ())) for name, y in reading.outputs.items()),
         tuple(_weights(source, reading)),
-        tuple(Layer(n.source.label, n.op.name, outside) for n, outside in layers(reading.outputs.values())),
+        tuple(Layer(n.source.label, n.op.name, outside) for n, outside in reversed(layers(reading.outputs.values()))),
         tuple(obstacles),
     )
 
@@ -205,8 +205,8 @@ def _behind(y: Value, active: set[Node]) -> set[Value]:
 
 def _weights(source: Source, reading: Reading) -> Iterator[Weight]:
     literals = dict(_literals(reading.graph))
-    readers = uses(reading.graph, literals.values())
     tied = _tied(reading.graph)
+    readers = uses(reading.graph, [*literals.values(), *(copy for again in tied.values() for _, copy in again)])
     for name, value in reading.parameters.items():
         leaf = value.node
         assert isinstance(leaf, Leaf)
@@ -216,7 +216,7 @@ def _weights(source: Source, reading: Reading) -> Iterator[Weight]:
         if again:
             notes.append(f"tied: also called {', '.join(label for label, _ in again)}")
             read_by = [u for u in read_by if u.operator != "Identity"]
-            read_by += [use for _, copy in again for use in uses(reading.graph, [copy])[copy]]
+            read_by += [use for _, copy in again for use in readers[copy] if use.operator != "Identity"]
         elif len({use.node for use in read_by}) > 1:
             notes.append("shared")
         weight = _weight(name, value, "state" if leaf.kind == "state" else "parameter", read_by)
