@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 from test_export import small_step
-from test_readme import README
+from test_readme import BLOCKS
 
 from staticgrad.cli import main
 from staticgrad.cli.arguments import parser
@@ -264,7 +264,7 @@ def test_a_wrong_call(arguments: list[str], capsys: Captured) -> None:
 
 
 def test_the_readme_calls_it_right() -> None:
-    lines = [line for line in README.splitlines() if line.startswith("staticgrad ")]
+    lines = [line for _, code in BLOCKS for line in code.splitlines() if line.startswith("staticgrad ")]
     assert len(lines) == 7
     for line in lines:
         parser().parse_args(shlex.split(line, comments=True)[1:])
