@@ -188,6 +188,9 @@ class _Writer:
         """Whether an output that nothing reads is written: kernels are faster without optional ones."""
         if isinstance(node.op, Foreign):
             return node.names is None or bool(node.names[position])
+        if node.op.name == "BatchNormalization" and node.attributes["training_mode"]:
+            # ONNX calls its statistics optional, and refuses a node of training without them.
+            return True
         if node.op.name not in self.optional:
             outputs = onnx.defs.get_schema(node.op.name, DIALECT).outputs
             self.optional[node.op.name] = [o.option == _OPTIONAL for o in outputs]

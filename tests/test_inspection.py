@@ -175,6 +175,8 @@ def test_a_scalar_output_and_the_gradient_of_a_gradient() -> None:
     assert sg.check_gradient(loss).right
     twice = sg.check_gradient(sg.gradient_model(tanh(), "y", "x"), wrt=["x", "cotangent.y"])
     assert [c.name for c in twice.checks] == ["x", "cotangent.y"] and twice.right
+    with pytest.raises(sg.DeclarationError, match="both a cotangent and a gradient"):
+        sg.gradient_model(sg.gradient_model(tanh(), "y", "x"), wrt="cotangent.y", prefix="second")
 
 
 def test_sizes_whole_numbers_and_chosen_names() -> None:
@@ -195,12 +197,32 @@ def test_what_cannot_be_checked_is_refused() -> None:
     nodes = [helper.make_node("RandomUniformLike", ["x"], ["r"]), helper.make_node("Mul", ["x", "r"], ["y"])]
     with pytest.raises(sg.GradientError, match="other numbers in every run"):
         sg.check_gradient(built(nodes, {"x": ["N"]}, ["y"]))
+    # onnxruntime's optimiser takes such a Dropout out.
+    nodes = [
+        helper.make_node("Neg", ["x"], ["a"]),
+        helper.make_node("Dropout", ["a", "ratio", "training"], ["b"]),
+        helper.make_node("Neg", ["b"], ["y"]),
+    ]
+    training = onnx.numpy_helper.from_array(np.array(True), "training")
+    ratio = onnx.numpy_helper.from_array(np.array(0.5, np.float32), "ratio")
+    with pytest.raises(sg.GradientError, match="other numbers in every run"):
+        sg.check_gradient(built(nodes, {"x": ["N"]}, ["y"], [ratio, training]), wrt="x", sizes={"N": 99})
     with pytest.raises(sg.GradientError, match="not finite"):
         sg.check_gradient(
             built([helper.make_node("Log", ["x"], ["y"])], {"x": ["N"]}, ["y"]), feeds={"x": -np.ones(2, np.float32)}
         )
     with pytest.raises(sg.UnsupportedOperatorError, match="Strange"):
         sg.check_gradient(built([helper.make_node("Strange", ["x"], ["y"], domain="my")], {"x": ["N"]}, ["y"]))
+
+
+def test_batch_normalization_of_training() -> None:
+    outputs = ["y", "mean.next", "var.next"]
+    node = helper.make_node("BatchNormalization", ["x", "s", "b", "mean", "var"], outputs, training_mode=1)
+    initial = [array(n, 3) for n in ("s", "b", "mean", "var")]
+    model = built([node], {"x": ["N", 3]}, ["y"], initial)
+    onnx.checker.check_model(sg.gradient_model(model), full_check=True)
+    found = sg.check_gradient(model, sizes={"N": 5})
+    assert [(c.name, c.verdict) for c in found.checks] == [("x", "right"), ("s", "right"), ("b", "right")]
 
 
 def test_weights_beside_the_model_are_read(tmp_path: Path) -> None:

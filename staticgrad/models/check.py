@@ -110,7 +110,7 @@ def check_gradient(
         outputs = list(chosen(of, reading.outputs, "of", source.name))
     if not outputs:
         raise GradientError(f"{source.name} has no floating output, so it has no gradient ({source_line()})")
-    gradient = gradient_model(model, of=outputs, wrt=wanted, prefix=_PREFIX)
+    gradient = _gradient(source, model, outputs, wanted)
     generator = np.random.default_rng(seed)
     base = _feeds(reading.inputs, feeds or {}, sizes or {}, generator, source.name)
     opened = opened_at(source, [n for n in wanted if n in reading.parameters])
@@ -118,6 +118,19 @@ def check_gradient(
     question = _Question(source.name, opened, gradient, outputs, wanted, list(reading.outputs))
     random = [n for n in wanted if n in reading.inputs and n not in (feeds or {})]
     return question.answered(base, random, generator, names)
+
+
+def _gradient(source: Source, model: ModelLike, of: Sequence[str], wrt: Sequence[str]) -> onnx.ModelProto:
+    """The gradient of a model, that of a gradient by its cotangents too: names of these would clash with others."""
+    if not any(f"cotangent.{name}" in wrt for name in of):
+        return gradient_model(model, of, wrt, _PREFIX)
+    renamed = opened_at(source, [])
+    named = {o.name: o for o in source.proto.graph.output}
+    for number, name in enumerate(of):
+        renamed.graph.node.add(op_type="Identity", input=[name], output=[f"{_PREFIX}.{number}"])
+        output = renamed.graph.output.add(name=f"{_PREFIX}.{number}")
+        output.type.CopyFrom(named[name].type)
+    return gradient_model(renamed, [f"{_PREFIX}.{number}" for number in range(len(of))], wrt, _PREFIX)
 
 
 class _Question:
@@ -136,12 +149,14 @@ class _Question:
         self.outputs = outputs
         self.wrt = wrt
         self.positions = [all_outputs.index(n) for n in outputs]
-        self.count = len(all_outputs)
+        # What is in front of the gradients.
+        self.count = len(gradient.graph.output) - len(wrt)
         self.own = Runner(model)
-        self.gradient = Runner(opened_at(Source(gradient, name, None), [n for n in wrt if n in _names(gradient)]))
+        inside = [n for n in wrt if n in _names(gradient)]
+        self.gradient = Runner(opened_at(Source(gradient, name, None), inside), faster=True)
         self.wide: Runner | None = None
         try:
-            self.wide = Runner(doubled(model))
+            self.wide = Runner(doubled(model), approximate=True)
         except RunError:
             pass
 
@@ -200,8 +215,9 @@ class _Question:
     ) -> list[Check]:
         own = [self.own(feeds)[i] for i in self.positions]
         seeds = [np.asarray(generator.standard_normal(y.shape)).astype(y.dtype) for y in own]
-        given = dict(zip([f"{_PREFIX}.cotangent.{n}" for n in self.outputs], seeds, strict=True))
-        if not set(given) & set(self.gradient.names):
+        formal = [n for n in self.gradient.names if n.startswith(f"{_PREFIX}.cotangent.")]
+        given = dict(zip(formal, seeds, strict=False))
+        if not formal:
             seeds = [np.ones((), own[0].dtype)]
         try:
             found = self.gradient({**feeds, **given})[self.count :]

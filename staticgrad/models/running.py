@@ -17,16 +17,25 @@ from staticgrad.onnx_reader import Source
 
 
 class Runner:
-    """A model on onnxruntime, or in Python where onnxruntime has no kernel; RunError where neither runs it."""
+    """A model on onnxruntime, or in Python where onnxruntime has no kernel; RunError where neither runs it.
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    It runs as it is written, unless onnxruntime may make it `faster`, which takes out some layers of training. An
+    `approximate` model need be no valid one: then Python runs all that onnxruntime does not.
+    """
+
+    def __init__(self, model: onnx.ModelProto, faster: bool = False, approximate: bool = False) -> None:
         self.names = [i.name for i in model.graph.input]
         self._session: Any = None
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 4
+        if not faster:
+            settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = onnxruntime.InferenceSession(model.SerializeToString(), settings, ["CPUExecutionProvider"])
-        except Exception:
+        except Exception as refused:
+            missing = onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented
+            if not approximate and not isinstance(refused, missing):
+                raise RunError(_short(refused)) from refused
             try:
                 self._evaluator = onnx.reference.ReferenceEvaluator(model)
             except Exception as error:
