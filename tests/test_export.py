@@ -306,3 +306,12 @@ def test_every_element_type_survives_a_checkpoint(tmp_path: Path, dtype: str) ->
     assert arrays["scalar"].shape == ()
     np.testing.assert_array_equal(arrays["a"], array)
     assert metadata == {"k": "v"}
+
+
+def test_a_dropout_whose_mask_nothing_reads_still_drops() -> None:
+    x = sg.input("x", ("N", 50))
+    w = sg.parameter("w", np.ones((50, 1), np.float32))
+    dropped = sg.ops.flatten(sg.ops.dropout(x * 1.5, 0.5, True)[0])
+    trainer = sg.Trainer(sg.train_step((dropped @ w).sum(), sg.optim.sgd(0.0)), device="cpu")
+    ones = np.ones((8, 50), np.float32)
+    assert len({float(trainer.step(x=ones)) for _ in range(4)}) > 1
