@@ -171,6 +171,9 @@ class _Writer:
         foreign = node.op if isinstance(node.op, Foreign) else None
         kind = operator if foreign is None else foreign.operator
         kept = [v in self.used or self._is_needed(node, position) for position, v in enumerate(node.outputs)]
+        unread = operator == "Dropout" and not kept[1] and _drops(node)
+        if unread:
+            kept[1] = True
         while kept and not kept[-1]:
             kept.pop()
         for position, value in enumerate(node.outputs):
@@ -198,13 +201,18 @@ class _Writer:
         for key, body in bodies(node).items():
             attribute = written.attribute.add(name=key, type=_ATTRIBUTE.GRAPH)
             self._inner(attribute.g, body, given, foreign is not None)
+        if unread:
+            # onnxruntime's optimiser takes a Dropout out, of training too, if nothing reads its mask.
+            name = self._fresh(f"{outputs[1]}.shape")
+            proto.node.add(op_type="Shape", name=name, input=[outputs[1]], output=[name])
 
     def _is_needed(self, node: Node, position: int) -> bool:
         """Whether an output that nothing reads is written: kernels are faster without optional ones."""
         if isinstance(node.op, Foreign):
             return node.names is None or bool(node.names[position])
         if node.op.name == "BatchNormalization" and node.attributes["training_mode"]:
-            return True  # ONNX wants the statistics then
+            # ONNX calls its statistics optional, and refuses a node of training without them.
+            return True
         if node.op.name not in self.optional:
             outputs = onnx.defs.get_schema(node.op.name, DIALECT).outputs
             self.optional[node.op.name] = [o.option == _OPTIONAL for o in outputs]
@@ -298,6 +306,13 @@ def _stem(node: Node, position: int) -> str:
     prefix = "" if node.derives_from is None else "grad."
     kind = node.op.operator if isinstance(node.op, Foreign) else node.op.name
     return f"{prefix}{kind}_{node.source.label or node.source.line}"
+
+
+def _drops(node: Node) -> bool:
+    """Whether a Dropout may drop anything."""
+    ratio, training = (None if v is None else constant_of(v) for v in node.inputs[1:])
+    off = node.inputs[2] is None or (training is not None and not training.any())
+    return not off and (ratio is None or bool(ratio.any()))
 
 
 def _pads_to_keep(graph: Graph) -> set[Node]:

@@ -24,7 +24,17 @@ from staticgrad.errors import (
 )
 from staticgrad.explain import explain
 from staticgrad.graph import Graph, Value
-from staticgrad.models import Model, ModelStep, from_onnx, gradient_model, train_step_model
+from staticgrad.models import (
+    GradientCheck,
+    Inspection,
+    Model,
+    ModelStep,
+    check_gradient,
+    from_onnx,
+    gradient_model,
+    inspect_model,
+    train_step_model,
+)
 from staticgrad.nn import init
 from staticgrad.optimise import optimise
 from staticgrad.runtime import Function, SessionSettings, StepResult, Trainer, function, warn_of_two_packages
@@ -47,8 +57,10 @@ __all__ = [
     "ExportError",
     "FeedError",
     "Function",
+    "GradientCheck",
     "GradientError",
     "Graph",
+    "Inspection",
     "Model",
     "ModelError",
     "ModelStep",
@@ -63,6 +75,7 @@ __all__ = [
     "Trainer",
     "UnsupportedOperatorError",
     "Value",
+    "check_gradient",
     "constant",
     "custom_vjp",
     "eager",
@@ -76,6 +89,7 @@ __all__ = [
     "hvp",
     "init",
     "input",
+    "inspect_model",
     "jacobian",
     "jvp",
     "nn",

@@ -160,6 +160,12 @@ def _refuse_unruled(nodes: Sequence[Node], reached: set[Value], outputs: Iterabl
 
 def refusals(nodes: Sequence[Node], reached: set[Value], outputs: Iterable[Value]) -> Iterator[str]:
     """Why nodes, as `differentiated` gives them, have no derivative here: operator, line and reason of each."""
+    for node, reason in refused(nodes, reached, outputs):
+        yield f"{node.op.name} ({node.source}): {reason}"
+
+
+def refused(nodes: Sequence[Node], reached: set[Value], outputs: Iterable[Value]) -> Iterator[tuple[Node, str]]:
+    """The nodes, of those that `differentiated` gives, that have no derivative here, and why."""
     used = set(outputs)
     used.update(itertools.chain.from_iterable(map(differentiable_inputs, nodes)))
     for node in nodes:
@@ -176,7 +182,7 @@ def refusals(nodes: Sequence[Node], reached: set[Value], outputs: Iterable[Value
             if reason is None and entry.rule is None and entry.body is None:
                 reason = "no gradient rule"
             if reason is not None:
-                yield f"{entry.name} ({node.source}): {reason}"
+                yield node, reason
 
 
 def sum_to(g: Value, x: Value) -> Value:

@@ -317,3 +317,12 @@ def test_batch_normalization_of_training_gives_the_statistics_that_onnx_asks_for
     onnx.checker.check_model(model, full_check=True)
     (found,) = session(model).run(None, {"x": X[:, :3]})
     np.testing.assert_allclose(found.mean(0), 0, atol=1e-6)
+
+
+def test_a_dropout_whose_mask_nothing_reads_still_drops() -> None:
+    x = sg.input("x", ("N", 50))
+    w = sg.parameter("w", np.ones((50, 1), np.float32))
+    dropped = sg.ops.flatten(sg.ops.dropout(x * 1.5, 0.5, True)[0])
+    trainer = sg.Trainer(sg.train_step((dropped @ w).sum(), sg.optim.sgd(0.0)), device="cpu")
+    ones = np.ones((8, 50), np.float32)
+    assert len({float(trainer.step(x=ones)) for _ in range(4)}) > 1

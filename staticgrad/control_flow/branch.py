@@ -35,6 +35,7 @@ def _(
     then_branch: Graph,
     else_branch: Graph,
 ) -> str | None:
+    """What its bodies hold and has no derivative."""
     for branch in (then_branch, else_branch):
         reason = refused(whole(branch), positions(wanted[1:]), arrives)
         if reason is not None:

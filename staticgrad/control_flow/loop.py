@@ -36,6 +36,7 @@ def _(*inputs: Value | None, wanted: Sequence[bool], body: Graph) -> list[int]:
 
 @loop_operator.refuses
 def _(*inputs: Value | None, wanted: Sequence[bool], arrives: Sequence[bool], body: Graph) -> str | None:
+    """What its bodies hold and has no derivative."""
     return refused(of_loop(body), positions(wanted), (False, *arrives))
 
 

@@ -38,6 +38,7 @@ def _(
     num_scan_inputs: int,
     **_: object,
 ) -> str | None:
+    """What its bodies hold and has no derivative."""
     for value, asked in zip(inputs, wanted, strict=True):
         if asked and isinstance(value.type, OpaqueType):
             return f"its body uses {value.type} from outside, whose cotangent no Scan can carry; use Loop"

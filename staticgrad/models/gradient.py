@@ -93,7 +93,14 @@ def _read(source: Source, of: Names, wrt: Names) -> Reading:
 
 def _check_free(names: Iterable[str], reading: Reading, source: Source) -> None:
     taken = {*reading.inputs, *reading.outputs, *reading.parameters}
+    given: set[str] = set()
     for name in names:
+        if name in given:
+            raise DeclarationError(
+                f"{name!r} would be both a cotangent and a gradient of {source.name}; leave an output out of `of`, or "
+                f"an input out of `wrt` ({source_line()})"
+            )
+        given.add(name)
         if name in taken:
             raise DeclarationError(
                 f"{source.name} has a value called {name!r} already; give another prefix, such as prefix='grad2' "

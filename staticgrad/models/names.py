@@ -16,7 +16,7 @@ from staticgrad.origin import source_line
 
 Patterns = str | Iterable[str | Value] | None
 
-_ROLES = {
+ROLES = {
     "Conv": ("", "weight", "bias"),
     "ConvTranspose": ("", "weight", "bias"),
     "Gemm": ("", "weight", "bias"),
@@ -51,7 +51,7 @@ def old_names(model: onnx.ModelProto) -> dict[str, list[str]]:
         graph = stack.pop()
         for node in graph.node:
             stack.extend(attribute.g for attribute in node.attribute if attribute.HasField("g"))
-            roles = _ROLES.get(node.op_type, ()) if not node.domain else ()
+            roles = ROLES.get(node.op_type, ()) if not node.domain else ()
             for role, name in zip(roles, node.input, strict=False):
                 if role and name in held and _NUMBERED.fullmatch(name):
                     layer = _layer(node)
@@ -65,7 +65,8 @@ def _layer(node: onnx.NodeProto) -> str:
     """The path of the layer that a node was exported from; empty where nothing tells it."""
     path = [part for part in node.name.split("/") if part]
     if len(path) > 1 and path[-1].startswith(node.op_type):
-        return ".".join(path[:-1])
+        # A layer of a Sequential repeats the name of that: `/features/features.0/Conv`.
+        return ".".join(a for a, b in zip(path[:-1], [*path[1:-1], ""], strict=True) if not b.startswith(f"{a}."))
     for entry in node.metadata_props:
         if entry.key == _SCOPES:
             with suppress(ValueError, SyntaxError):

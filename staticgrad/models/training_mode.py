@@ -118,19 +118,25 @@ def _array(store: Value) -> Array | None:
     return constant_of(store)
 
 
+def layers(outputs: Iterable[Value]) -> list[tuple[Node, bool]]:
+    """The layers that training changes, and whether they stand in the graph itself, not in a loop or a branch."""
+    found = []
+    stack = [(node, True) for node in topological(outputs)]
+    while stack:
+        node, outside = stack.pop()
+        stack.extend((inner, False) for body in bodies(node).values() for inner in body.nodes)
+        if node.op.name == "BatchNormalization" or (node.op.name == "Dropout" and not _drops_nothing(node)):
+            found.append((node, outside))
+    return found
+
+
 def refuse_layers_in_bodies(outputs: Iterable[Value]) -> None:
     """Refuse layers that would be in training but stand in loops and branches."""
-    found = []
-    stack = [body for node in topological(outputs) for body in bodies(node).values()]
-    while stack:
-        for node in stack.pop().nodes:
-            stack.extend(bodies(node).values())
-            if node.op.name == "BatchNormalization" or (node.op.name == "Dropout" and not _drops_nothing(node)):
-                found.append(f"{node.op.name} ({node.source})")
+    found = {f"{node.op.name} ({node.source})" for node, outside in layers(outputs) if not outside}
     if found:
         raise DeclarationError(
-            f"training=True does not reach into loops and branches, where {', '.join(sorted(set(found)))} stands; "
-            f"leave training=True out, which takes all layers as the file has them ({source_line()})"
+            f"training=True does not reach into loops and branches, where {', '.join(sorted(found))} stands; leave "
+            f"training=True out, which takes all layers as the file has them ({source_line()})"
         )
 
 

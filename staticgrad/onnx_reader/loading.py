@@ -57,9 +57,11 @@ def load(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> Source:
         raise ModelError(
             f"{shown(model)} is no model; a path, bytes or a ModelProto is expected ({source_line()})"
         ) from None
+    except ModelError:
+        raise
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(f"cannot read {shown(model)}: {cause} ({source_line()})") from error
+        raise ModelError(f"cannot read {shown(os.fspath(model))}: {cause} ({source_line()})") from error
     return _checked(Source(_parsed(data, path.name), path.name, path.resolve().parent))
 
 

@@ -138,6 +138,7 @@ def attention(
 
 @attention.refuses
 def _(q, k, v, mask, *_, scale, **__):
+    """A mask of whole numbers; a negative scale."""
     if mask is not None and not (mask.type.dtype.is_float or mask.type.dtype is DType.bool):
         return f"ONNX does not say what a mask of {mask.type.dtype} means; cast it to bool, or to {q.type.dtype}"
     if scale is not None and scale < 0:

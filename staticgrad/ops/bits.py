@@ -65,6 +65,7 @@ def _(g, y, x, *, to):
 
 @bit_cast.refuses
 def _(x, *, to):
+    """Bits of floating numbers read as floating numbers of another type."""
     if x.type.dtype is to or not (x.type.dtype.is_float and to.is_float):
         return None
     return f"the bits of {x.type.dtype} read as {to} are no smooth function; convert with Cast"

@@ -166,6 +166,7 @@ def col2im(
 
 @col2im.refuses
 def _(x, image_shape, block_shape, **attributes):
+    """A block_shape that is computed."""
     if _known(block_shape) is None:
         return "block_shape is not known when declaring; give it as a literal"
     return None

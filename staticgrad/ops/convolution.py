@@ -106,6 +106,7 @@ def _(x, w, b=None, **attributes):
 
 @conv.refuses
 def _(x, w, b, *, auto_pad, kernel_shape, dilations, pads, strides, **_):
+    """SAME padding with strides that may pass over elements."""
     windows, counts = _conv_windows(x, w, kernel_shape, auto_pad, dilations, pads, strides)
     return why_vague(auto_pad, windows, spatial(x), counts)
 

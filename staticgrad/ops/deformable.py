@@ -84,6 +84,7 @@ def deform_conv(
 
 @deform_conv.refuses
 def _(x, w, *others, kernel_shape, **attributes):
+    """A kernel whose sizes are not known."""
     if not all(isinstance(d, int) for d in kernel_of(w, kernel_shape)):
         return "the sizes of the kernel are not known when declaring; declare them as numbers, or give kernel_shape"
     return None

@@ -26,6 +26,7 @@ def det(x: Input) -> Value:
 
 @det.refuses
 def _(x):
+    """Matrices of a size that is not known."""
     if not any(isinstance(d, int) for d in x.type.shape[-2:]):
         return "the size of the matrices must be known when declaring; declare it as a number"
     return None

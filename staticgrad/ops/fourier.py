@@ -106,6 +106,7 @@ def dft(
 
 @dft.refuses
 def _(x, dft_length, axis, *, inverse, onesided):
+    """An axis that is computed; a one-sided inverse of a length that may not fit."""
     position = _axis_of(x, axis)
     if position is None:
         return "its axis must be known when declaring; give it as a number"

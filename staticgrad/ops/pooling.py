@@ -178,6 +178,7 @@ def _(x, **attributes):
 
 @average_pool.refuses
 def _(x, **attributes):
+    """SAME padding with strides that may pass over elements."""
     return _refused(x, attributes)
 
 
@@ -208,6 +209,7 @@ def _(x, **attributes):
 
 @lp_pool.refuses
 def _(x, **attributes):
+    """SAME padding with strides that may pass over elements."""
     return _refused(x, attributes)
 
 
@@ -278,6 +280,7 @@ def _(x, **attributes):
 
 @max_pool.refuses
 def _(x, **attributes):
+    """SAME padding with strides that may pass over elements."""
     return _refused(x, attributes)
 
 

@@ -122,6 +122,7 @@ def _(x, scale, zero_point, **_):
 
 @dequantize_linear.refuses
 def _(x, scale, zero_point, **_):
+    """Whole numbers computed from quantized ones."""
     return None if _source(x) else _no_way_through(x)
 
 
@@ -143,6 +144,7 @@ def _(x, *, to, **_):
 
 @cast.refuses
 def _(x, *, to, **_):
+    """Whole numbers computed from quantized ones."""
     return _no_way_through(x) if to.is_float and not x.type.dtype.is_float else None
 
 

@@ -143,6 +143,7 @@ def _without_numbers(default: Sequence[str]) -> Callable[..., str | None]:
         activation_beta: tuple[float, ...] | None,
         **__: Any,
     ) -> str | None:
+        """An activation whose numbers are left out and differ among runtimes."""
         names = activations or default
         for name, numbers in zip(names, _numbers(names, activation_alpha, activation_beta), strict=True):
             if None in numbers:

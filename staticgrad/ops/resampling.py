@@ -152,6 +152,7 @@ def resize(
 
 @resize.refuses
 def _(x, roi, scales, sizes, *, axes, keep_aspect_ratio_policy, mode, antialias, **attributes):
+    """Kept aspect ratios of sizes that are not known; tf_crop_and_resize, cubic or antialiased, of leading axes."""
     rank = len(x.type.shape)
     chosen = _chosen(rank, axes)
     roi, scales, sizes = _given(roi), _given(scales), _given(sizes)
