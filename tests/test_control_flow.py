@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from derivative_checks import Array, check
 from drawing import draw
@@ -16,11 +15,9 @@ from staticgrad import ops
 from staticgrad.graph import Graph, Node
 from staticgrad.methods import OPERATORS
 from staticgrad.ops.bodies import scan_of_batches
-from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.kinds import in_training
 from staticgrad.optimise import optimise
 from staticgrad.rewrite import in_inference, substituted
-from staticgrad.types import DType, OpaqueType, TensorType
 
 BOTH = pytest.mark.parametrize("condition", [True, False])
 SIZES = pytest.mark.parametrize("sizes", ["fixed", "named", "unknown"])
@@ -276,11 +273,9 @@ def test_what_has_no_derivative_inside_is_named_and_only_on_the_path() -> None:
 
 def test_random_numbers_inside_are_refused() -> None:
     x = sg.input("x", [3, 2])
-    noise = Foreign("RandomNormal", "", differentiable=False, opset=22)
 
     def step(i: Any, h: Any) -> Any:
-        drawn = Node(noise, (), {}, [h.type]).outputs[0]
-        return None, [h * drawn], []
+        return None, [h * ops.random_normal_like(h)], []
 
     (h,), _ = ops.loop(step, [x], 3)
     with pytest.raises(sg.UnsupportedOperatorError, match="draws other numbers"):
@@ -342,29 +337,24 @@ def test_a_loop_whose_body_has_numbers_of_rank_1_and_names_of_its_own(condition:
     check(build, np.array([3]), np.array([condition]), draw(2), draw(2))
 
 
-def test_a_sequence_that_is_carried_beside_the_path_is_replayed_and_on_it_refused() -> None:
-    proto = onnx.helper.make_sequence_type_proto(onnx.helper.make_tensor_type_proto(1, [2]))
-    sequence = OpaqueType(DType.float32, proto.SerializeToString(), "seq(f32[2])")
-    empty = Node(Foreign("SequenceEmpty", "", opset=11), (), {}, [sequence]).outputs[0]
-    insert = Foreign("SequenceInsert", "", "no derivative of sequences", opset=11)
-    length = Foreign("SequenceLength", "", differentiable=False, opset=11)
+def test_a_sequence_that_is_carried_beside_the_path_and_on_it() -> None:
     x, w = sg.input("x", [2]), sg.input("w", [2])
 
     def step(i: Any, h: Any, s: Any, kept: Any) -> Any:
-        grown = Node(insert, (s, kept), {}, [sequence]).outputs[0]
-        many = Node(length, (s,), {}, [TensorType(DType.int64, ())]).outputs[0]
-        return None, [h * w * ops.cast(many + 1, to="float32"), grown, kept], []
+        many = ops.cast(ops.sequence_length(s) + 1, to="float32")
+        return None, [h * w * many, ops.sequence_insert(s, kept), kept], []
 
-    (h, s, _), _ = ops.loop(step, [x, empty, ops.constant(np.zeros(2, np.float32))], 3)
+    (h, s, _), _ = ops.loop(step, [x, ops.sequence_empty(), ops.constant(np.zeros(2, np.float32))], 3)
     gradient = sg.grad(h.sum(), w)
     feeds = {"x": np.array([1.0, 2.0], np.float32), "w": np.array([0.5, 3.0], np.float32)}
     for how in (False, True):
         found = Evaluator([x, w], [gradient], rewritten=how)(feeds)[0]
         np.testing.assert_allclose(found, feeds["x"] * 6 * 3 * feeds["w"] ** 2, rtol=1e-5)
-    (_, s, _), _ = ops.loop(step, [x, empty, x], 3)
-    last = Node(Foreign("SequenceAt", "", "no derivative of sequences", opset=11), (s, ops.constant(0)), {}, [x.type])
-    with pytest.raises(sg.UnsupportedOperatorError, match=r"SequenceInsert.*no derivative of sequences"):
-        sg.grad(last.outputs[0].sum(), x)
+    (_, s, _), _ = ops.loop(step, [x, ops.sequence_empty(), x], 3)
+    both = sum(ops.sequence_at(s, i) * (i + 1) for i in range(2))
+    for how in (False, True):
+        found = Evaluator([x, w], [sg.vjp(both, x, feeds["w"])], rewritten=how)(feeds)[0]
+        np.testing.assert_allclose(found, 3 * feeds["w"], rtol=1e-6)
 
 
 # - what is rewritten -
@@ -428,12 +418,7 @@ def test_equations_do_not_look_out_of_a_body() -> None:
 
 def test_random_branches_are_not_one() -> None:
     x = sg.input("x", [2])
-    noise = Foreign("RandomNormalLike", "", differentiable=False, opset=22)
-
-    def drawn() -> Any:
-        return Node(noise, (x,), {}, [x.type]).outputs[0]
-
-    a, b = (ops.if_(x[0] > 0, drawn, lambda: x) for _ in range(2))
+    a, b = (ops.if_(x[0] > 0, lambda: ops.random_normal_like(x), lambda: x) for _ in range(2))
     assert len(nodes_named(rewritten({"x": x}, a=a, b=b), "If")) == 2
 
 

@@ -57,10 +57,18 @@ class Case:
     """A node of an older opset and its inputs."""
 
     def __init__(
-        self, operator: str, opset: int, *inputs: Any, outputs: int = 1, reference: bool = False, **attributes: Any
+        self,
+        operator: str,
+        opset: int,
+        *inputs: Any,
+        outputs: int = 1,
+        reference: bool = False,
+        reference_before: bool = False,
+        **attributes: Any,
     ) -> None:
         self.opset = opset
         self.reference = reference
+        self.reference_before = reference_before
         self.text = f"{operator}-{opset}-" + ",".join(f"{k}={v}" for k, v in attributes.items())
         names = ["" if x is None else f"x{i}" for i, x in enumerate(inputs)]
         given = {n: x for n, x in zip(names, inputs, strict=True) if n}
@@ -72,9 +80,9 @@ class Case:
         return self.text[:90]
 
     def before(self) -> list[Array]:
-        """What the node gives in its own opset, on onnxruntime."""
+        """What the node gives in its own opset, on onnxruntime where that has a kernel."""
         graph = self._graph([self.node], [onnx.helper.make_empty_tensor_value_info(n) for n in self.node.output], {})
-        return self._run(onnx.shape_inference.infer_shapes(_model(graph, self.opset)), False)
+        return self._run(onnx.shape_inference.infer_shapes(_model(graph, self.opset)), self.reference_before)
 
     def after(self, nodes: list[onnx.NodeProto] | None, literals: dict[str, Array], like: list[Array]) -> list[Array]:
         """What the nodes that stand for it give in the dialect; in Python where onnxruntime has no kernel."""
@@ -262,6 +270,24 @@ CHANGED = [
     Case("Constant", 13, value_ints=[7, -3]),
     Case("Constant", 12, value_string="one"),
     Case("Constant", 12, value_strings=["one", "two"]),
+]
+
+CHANGED += [
+    Case(
+        name,
+        14,
+        draw(3, 4, 2),
+        draw(1, 5 * gates, 2),
+        draw(1, 5 * gates, 5),
+        draw(1, 10 * gates),
+        None,
+        draw(3, 1, 5),
+        outputs=outputs,
+        reference_before=True,
+        hidden_size=5,
+        layout=1,
+    )
+    for name, gates, outputs in (("RNN", 1, 2), ("GRU", 3, 2), ("LSTM", 4, 2))
 ]
 
 UNCHANGED = [
