@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from staticgrad.errors import ModelError
+import onnx
+
+from staticgrad.errors import ModelError, shown
 from staticgrad.graph import Graph, Leaf, Value
-from staticgrad.ops.onnx_types import is_sequence, joined_sequence, rankless
-from staticgrad.types import OpaqueType, TensorType, is_unknown, unknown
+from staticgrad.onnx_reader.names import check_name
+from staticgrad.onnx_reader.scope import UNTYPED, Scope
+from staticgrad.onnx_reader.signatures import check_text
+from staticgrad.onnx_reader.tensors import array_of, dense_of
+from staticgrad.ops.onnx_types import inner_type, is_sequence, joined_sequence, rankless, read_type
+from staticgrad.ops.registry import constant
+from staticgrad.types import DType, OpaqueType, TensorType, is_unknown, unknown
 
 
 class Body(NamedTuple):
@@ -53,3 +60,84 @@ def widened(a: TensorType, b: TensorType) -> TensorType:
     if all(x == y or is_unknown(x) for x, y in zip(a.shape, b.shape, strict=True)):
         return a
     return TensorType(a.dtype, tuple(x if x == y else unknown() for x, y in zip(a.shape, b.shape, strict=True)))
+
+
+def bodies_of(scope: Scope, node: onnx.NodeProto) -> dict[str, Body]:
+    """The graphs among the attributes of a node, read with the types of what the node hands to them."""
+    graphs = {a.name: a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH}
+    if not graphs:
+        return {}
+    given = [scope.lookup(name) for name in node.input]
+    return {key: _typed_body(scope, node, graph, given) for key, graph in graphs.items()}
+
+
+def _typed_body(scope: Scope, node: onnx.NodeProto, graph: onnx.GraphProto, given: Sequence[Value | None]) -> Body:
+    """A body read with the types that its node hands to it; what it hands on itself is as wide as needed."""
+    declared = [read_type(v.type, scope.names.dim) if v.type.WhichOneof("value") else UNTYPED for v in graph.input]
+    if node.op_type == "SequenceMap" and not node.domain:
+        # What a body declares of elements is more than what is known of a sequence.
+        elements = [UNTYPED if v is None else inner_type(v.type) if is_sequence(v.type) else v.type for v in given]
+        pairs = zip(declared, elements, strict=False)
+        declared = [h if isinstance(d, OpaqueType) and d.rankless else d for d, h in pairs]
+    if node.op_type not in ("Loop", "Scan") or node.domain:
+        return _body(scope, graph, declared)
+    types = [None if v is None else v.type for v in given]
+    if node.op_type == "Loop":
+        handed = [TensorType(DType.int64, ()), TensorType(DType.bool, ()), *types[2:]]
+        kept, skipped = range(2, len(handed)), 1
+    else:
+        attributes = {a.name: a for a in node.attribute}
+        count = attributes["num_scan_inputs"].i if "num_scan_inputs" in attributes else 0
+        if not 0 <= count <= len(types):
+            raise ModelError(f"num_scan_inputs is {count}, there are {len(types)} inputs")
+        axes = list(attributes["scan_input_axes"].ints) if "scan_input_axes" in attributes else [0] * count
+        states = len(types) - count
+        handed = [*types[:states], *(_without(t, a) for t, a in zip(types[states:], axes, strict=False))]
+        kept, skipped = range(states), 0
+    if len(handed) != len(graph.input):
+        raise ModelError(f"the body has {len(graph.input)} inputs, {len(handed)} are handed to it")
+    known = [t if t is not None else d for t, d in zip(handed, declared, strict=True)]
+    while True:
+        body = _body(scope, graph, known)
+        results = [v.type for v in body.outputs.values()][skipped:]
+        wider = list(known)
+        for position, result in zip(kept, results, strict=False):
+            wider[position] = widened(known[position], result)
+        if wider == known:
+            return body
+        known = wider
+
+
+def _body(scope: Scope, graph: onnx.GraphProto, types: Sequence[TensorType]) -> Body:
+    check_text(graph.name, *(v.name for v in graph.output))
+    inside = Scope(scope.names, scope.opsets, scope, scope.attributes)
+    inside.declared = {v.name: v.type for v in (*graph.value_info, *graph.output)}
+    formal: dict[str, Value] = {}
+    for info, type in zip(graph.input, types, strict=True):
+        check_name(info.name, "an input of a body", formal)
+        formal[info.name] = inside.values[info.name] = Leaf("input", info.name, type).outputs[0]
+    stored = [(t.name, *array_of(t, inside.names.folder)) for t in graph.initializer]
+    stored += [(t.values.name, *dense_of(t, inside.names.folder)) for t in graph.sparse_initializer]
+    for name, array, dtype in stored:
+        check_name(name, "an initializer of a body", inside.values)
+        value = constant(array, dtype=dtype)
+        value.node.names = (name,)
+        inside.values[name] = value
+    inside.names.read(inside, graph.node)
+    outputs: dict[str, Value] = {}
+    for info in graph.output:
+        found = inside.lookup(info.name)
+        if found is None:
+            raise ModelError(f"the output {shown(info.name)} of a body is left out by what should give it")
+        name = info.name
+        while name in outputs:
+            name += "_"
+        outputs[name] = found
+    return Body(graph.name or "body", formal, outputs, inside.captured)
+
+
+def _without(type: TensorType | None, axis: int) -> TensorType | None:
+    if type is None or isinstance(type, OpaqueType) or not -len(type.shape) <= axis < len(type.shape):
+        return None
+    axis %= len(type.shape)
+    return TensorType(type.dtype, type.shape[:axis] + type.shape[axis + 1 :])

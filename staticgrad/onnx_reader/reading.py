@@ -13,8 +13,10 @@ import onnx
 from staticgrad.errors import ModelError, StaticgradError, UnsupportedOperatorError, shown
 from staticgrad.graph import Array, Graph, Leaf, Value, collection_paused
 from staticgrad.onnx_reader.loading import Source, understood
+from staticgrad.onnx_reader.names import Names, check_name
+from staticgrad.onnx_reader.nodes import read_nodes
 from staticgrad.onnx_reader.running import running_statistics
-from staticgrad.onnx_reader.scope import Names, Scope, check_name
+from staticgrad.onnx_reader.scope import Scope
 from staticgrad.onnx_reader.signatures import check_text
 from staticgrad.onnx_reader.tensors import array_of, dense_of
 from staticgrad.ops.onnx_types import read_type
@@ -64,7 +66,7 @@ class _Model:
     def __init__(self, source: Source, inline: bool | Collection[int]) -> None:
         self.proto = source.proto
         self.folder: Path | None = source.folder
-        self.names = Names(source, inline)
+        self.names = Names(source, inline, read_nodes)
 
     def read(self, given: Mapping[str, Value], known: Mapping[str, Value]) -> Reading:
         graph = self.proto.graph
@@ -110,7 +112,7 @@ class _Model:
                 type = read_type(info.type, self.names.dim)
                 value = Leaf("input", name, type, initial.get(name)).outputs[0]
             inputs[name] = scope.values[name] = value
-        scope.read(graph.node)
+        read_nodes(scope, graph.node)
         outputs: dict[str, Value] = {}
         for info in graph.output:
             if info.name in outputs:

@@ -95,3 +95,9 @@ def label_of(node: onnx.NodeProto) -> str:
     if name.isprintable() and len(name) <= 200:
         return name
     return "".join(c if c.isprintable() else "_" for c in name[:200])
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in short."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
