@@ -113,6 +113,12 @@ def more_samples() -> Iterator[onnx.ModelProto]:
     yield _sample("MaxRoiPool", {"X": [1, 2, 4, 4], "rois": [3, 5]}, pooled_shape=[2, 2])
     yield _sample("RNN", {"X": [3, 2, 4], "W": [1, 5, 4], "R": [1, 5, 5], "B": [1, 10], "": [], "initial_h": [1, 2, 5]})
     yield _sample("Trilu", {"input": [3, 4]})
+    yield _sequence_sample("SequenceConstruct", ["x", "x"], "xs")
+    yield _sequence_sample("SequenceInsert", ["xs", "x", "position"], "xs")
+    yield _sequence_sample("SequenceErase", ["xs", "position"], "xs")
+    yield _sequence_sample("SequenceAt", ["xs", "position"], "x")
+    yield _sequence_sample("ConcatFromSequence", ["xs"], "x", axis=0, new_axis=1)
+    yield _sequence_sample("Optional", ["x"], "perhaps")
     x, y = (onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [2]) for n in "xy")
     condition = onnx.helper.make_tensor_value_info("condition", onnx.TensorProto.BOOL, [])
     branches = [
@@ -131,6 +137,19 @@ def _sample(
     formal = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s) for n, s in inputs.items() if n]
     y = onnx.helper.make_tensor_value_info("y", out, None)
     return _model(onnx.helper.make_graph([node], "sample", formal, [y]), opset)
+
+
+def _sequence_sample(operator: str, inputs: list[str], output: str, **attributes: int) -> onnx.ModelProto:
+    """A node on tensors `x` and sequences `xs`, with the first position as a literal."""
+    tensor = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [2] if output != "x" or "x" in inputs else None)
+    types = {"x": tensor, "xs": onnx.helper.make_sequence_type_proto(tensor)}
+    types["perhaps"] = onnx.helper.make_optional_type_proto(tensor)
+    node = onnx.helper.make_node(operator, inputs, ["y"], **attributes)
+    formal = [onnx.helper.make_value_info(n, types[n]) for n in dict.fromkeys(inputs) if n in types]
+    zero = onnx.numpy_helper.from_array(np.zeros((), np.int64), "position")
+    literals = [zero] if "position" in inputs else []
+    y = onnx.helper.make_value_info("y", types[output])
+    return _model(onnx.helper.make_graph([node], "sample", formal, [y], literals))
 
 
 def _model(graph: onnx.GraphProto, opset: int = 22) -> onnx.ModelProto:

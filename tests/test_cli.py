@@ -152,7 +152,7 @@ def test_train_step_that_fails_writes_nothing(net: str, tmp_path: Path, capsys: 
     status, _, error = answer(capsys, *common, "--loss", "mse", "--optimizer", "adam", "--momentum", "0.9")
     assert (status, error) == (2, "staticgrad: --momentum is of sgd and rmsprop, not adam\n")
     status, _, error = answer(capsys, *common, "--loss", "y", "--optimizer", "sgd")
-    assert status == 1 and "must be one number" in error
+    assert status == 1 and "no single number that can be a loss" in error
     assert not folder.exists()
 
 

@@ -14,7 +14,7 @@ from onnx import helper
 
 import staticgrad as sg
 from staticgrad.methods import OPERATORS
-from staticgrad.models.names import Use, known_as
+from staticgrad.models.names import old_names
 
 FLOAT = onnx.TensorProto.FLOAT
 
@@ -102,14 +102,19 @@ def test_a_refused_use_of_a_known_operator_is_named_with_its_node() -> None:
 
 
 def test_former_names() -> None:
-    def once(node: str, operator: str, argument: str = "weight") -> list[Use]:
-        return [Use(node, operator, argument)]
+    def known(name: str, node: str, operator: str, position: int = 1) -> list[str]:
+        inputs = ["x", "w", "b"][: position + 1]
+        inputs[position] = name
+        graph = onnx.GraphProto(name="g")
+        graph.node.append(onnx.helper.make_node(operator, inputs, ["y"], node))
+        graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, np.float32), name))
+        return old_names(onnx.helper.make_model(graph)).get(name, [])
 
-    assert known_as("onnx::MatMul_17", once("/encoder/fc/MatMul", "MatMul")) == "encoder.fc.weight"
-    assert known_as("onnx::Conv_23", once("/features/features.0/Conv", "Conv")) == "features.0.weight"
-    assert known_as("onnx::Conv_24", once("/a/b/b.3/b.3.0/Conv", "Conv", "bias")) == "a.b.3.0.bias"
-    assert known_as("onnx::Conv_24", once("/a/a.b/Conv", "Conv")) == "a.b.weight"
-    assert known_as("layer.weight", once("/fc/MatMul", "MatMul")) is None
+    assert known("onnx::MatMul_17", "/encoder/fc/MatMul", "MatMul") == ["encoder.fc.weight"]
+    assert known("onnx::Conv_23", "/features/features.0/Conv", "Conv") == ["features.0.weight"]
+    assert known("onnx::Conv_24", "/a/b/b.3/b.3.0/Conv", "Conv", 2) == ["a.b.3.0.bias"]
+    assert known("onnx::Conv_24", "/a/a.b/Conv", "Conv") == ["a.b.weight"]
+    assert known("layer.weight", "/fc/MatMul", "MatMul") == []
 
 
 def test_the_names_of_pytorch_come_back(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from staticgrad.types import OpaqueType, TensorType, unknown
 
 @sequence_map_operator.refuses
 def _(*inputs: Value, wanted: Sequence[bool], arrives: Sequence[bool], body: Graph) -> str | None:
+    """What its body holds and has no derivative, and sequences that it uses from outside."""
     first = len(inputs) - body.captures
     for value, asked in zip(inputs[first:], wanted[first:], strict=True):
         if asked and isinstance(value.type, OpaqueType) and not value.type.rankless:
