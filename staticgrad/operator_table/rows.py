@@ -72,7 +72,8 @@ def rows() -> list[Row]:
 
 def _row(schema: Any, first: int) -> Row:
     name, domain = schema.name, schema.domain
-    facts = known_facts()["operators"].get(f"{domain}.{name}" if domain else name, {})
+    whole = f"{domain}.{name}" if domain else name
+    facts = known_facts()["operators"].get(whole, {})
     refused = tuple(facts.get("refused", ()))
     derivative = _derivative(schema, facts)
     entry = OPERATORS.get(name) if not domain else None
@@ -98,9 +99,9 @@ def _row(schema: Any, first: int) -> Row:
         tuple(sorted(facts.get("inputs", ()), key=lambda name: places.get(name, len(places)))),
         refused,
         emits,
-        _asked("cpu", name),
+        _asked("cpu", whole),
         _listed(on_cards, CUDA),
-        _asked("web", name),
+        _asked("web", whole),
         _listed(on_cards, known_facts()["webgpu"]),
     )
 
