@@ -78,7 +78,7 @@ def differentiated(
 
 def _reached_outputs(node: Node, reached: set[Value]) -> Iterable[Value]:
     """The outputs to which a derivative goes: all, but for a body that keeps some apart."""
-    reach = getattr(node.op, "reach", None)
+    reach = node.op.reach
     if reach is None or node.pullback is not None:
         return node.outputs
     wanted = tuple([x in reached for x in node.inputs])

@@ -57,7 +57,8 @@ class OperatorEntry(Protocol):
     """What a graph and its differentiation need to know of an operator.
 
     A differentiable one has a `rule` or a `body`, see `staticgrad.ops.registry.Operator`; `refusal` says why an
-    application has no derivative all the same, `behind` what the body's derivative reaches besides the inputs.
+    application has no derivative all the same, `behind` what the body's derivative reaches besides the inputs, and
+    `reach` to which outputs of an operator that holds graphs a derivative goes.
     """
 
     name: str
@@ -67,6 +68,7 @@ class OperatorEntry(Protocol):
     body: Callable[..., Any] | None
     refusal: Callable[..., str | None] | None
     behind: Callable[..., tuple[Value, ...]] | None
+    reach: Callable[..., Iterable[int]] | None
 
 
 NO_ATTRIBUTES: Mapping[str, Any] = MappingProxyType({})
@@ -147,6 +149,7 @@ class _LeafEntry:
     body: Callable[..., Any] | None = None
     refusal: Callable[..., str | None] | None = None
     behind: Callable[..., tuple[Value, ...]] | None = None
+    reach: Callable[..., Iterable[int]] | None = None
 
 
 LEAF = _LeafEntry()

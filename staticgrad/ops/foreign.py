@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from staticgrad.graph import NO_ATTRIBUTES, Value
@@ -21,6 +21,7 @@ class Foreign:
     rule: Callable[..., Any] | None = None
     body: Callable[..., Any] | None = None
     behind: Callable[..., tuple[Value, ...]] | None = None
+    reach: Callable[..., Iterable[int]] | None = None
 
     def __init__(
         self,
