@@ -16,7 +16,6 @@ REFUSED = {
     "test_col2im*": _BLOCK,
     "test_resize_*_sizes_nearest_not_*": _ASPECT,
     "test_loop16_seq_none": "a loop begins with an optional and goes on with a sequence",
-    "test_scan_sum": "opset 8 scans each sample of a batch by itself",
 }
 """Gradients that are refused, by patterns of names."""
 
@@ -25,7 +24,6 @@ WITHOUT_DERIVATIVE = ("test_adagrad*", "test_adam*", "test_momentum*", "test_nes
 
 NOT_READ = {
     "test_bitshift_*_int*": "signed integers are shifted from opset 28 on, which runs nowhere yet",
-    "test_scan_sum": REFUSED["test_scan_sum"],
 }
 """Models that are not read at all."""
 

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import onnx
 
-from staticgrad.errors import ModelError, shown
+from staticgrad.errors import ModelError, UnsupportedOperatorError, shown
 from staticgrad.graph import Graph, Leaf, Value
 from staticgrad.onnx_reader.names import check_name
 from staticgrad.onnx_reader.scope import UNTYPED, Scope
 from staticgrad.onnx_reader.signatures import check_text
 from staticgrad.onnx_reader.tensors import array_of, dense_of
+from staticgrad.ops.bodies import scan_of_batches
 from staticgrad.ops.onnx_types import inner_type, is_sequence, joined_sequence, rankless, read_type
 from staticgrad.ops.registry import constant
 from staticgrad.types import DType, OpaqueType, TensorType, is_unknown, unknown
@@ -106,6 +107,30 @@ def _typed_body(scope: Scope, node: onnx.NodeProto, graph: onnx.GraphProto, give
         if wider == known:
             return body
         known = wider
+
+
+def read_scan_of_batches(scope: Scope, node: onnx.NodeProto) -> None:
+    """A Scan of opset 8 without lengths of its own: over each sequence of a batch."""
+    attributes = {a.name: a for a in node.attribute}
+    count = attributes["num_scan_inputs"].i
+    given = [scope.lookup(name) for name in node.input[1:]]
+    values = [v for v in given if v is not None]
+    states = len(values) - count
+    if len(values) < len(given) or states < 0 or any(isinstance(v.type, OpaqueType) for v in values):
+        raise ModelError(f"a Scan of {count} sequences has {len(given)} states and sequences of known rank")
+    types = [_without(v.type, 0) for v in values]
+    types[states:] = [_without(t, 0) for t in types[states:]]
+    graph = attributes["body"].g
+    if len(types) != len(graph.input) or any(t is None for t in types):
+        raise ModelError("the body has other inputs than a batch of sequences gives it")
+    graphs, captured = joined({"body": _body(scope, graph, [t for t in types if t is not None])})
+    if captured:
+        raise UnsupportedOperatorError("a Scan of opset 8 whose body uses values from outside is not read")
+    directions = tuple(attributes["directions"].ints) if "directions" in attributes else ()
+    results = scan_of_batches(graphs["body"], values[:states], values[states:], directions)
+    for name, value in zip(node.output, results, strict=True):
+        if name:
+            scope.values[name] = value
 
 
 def _body(scope: Scope, graph: onnx.GraphProto, types: Sequence[TensorType]) -> Body:

@@ -102,7 +102,7 @@ def _scatter(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.No
 
 
 def _scan(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.NodeProto]:
-    raise refusal(node, opset, "it scans each sample of a batch by itself; export with opset 9 or later")
+    raise refusal(node, opset, "its sequences have lengths of their own; export with opset 9 or later")
 
 
 def _recurrent(node: onnx.NodeProto, opset: int, context: Context) -> list[onnx.NodeProto] | None:

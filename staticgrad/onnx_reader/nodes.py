@@ -11,7 +11,7 @@ from staticgrad.errors import ModelError, StaticgradError, UnsupportedOperatorEr
 from staticgrad.graph import Leaf, Value
 from staticgrad.methods import OPERATORS
 from staticgrad.onnx_reader.attributes import attributes_of
-from staticgrad.onnx_reader.bodies import bodies_of, joined
+from staticgrad.onnx_reader.bodies import bodies_of, joined, read_scan_of_batches
 from staticgrad.onnx_reader.dialect import lowered, upgraded
 from staticgrad.onnx_reader.functions import call, expand, schema_function
 from staticgrad.onnx_reader.loading import OLDEST_OPSET
@@ -117,6 +117,9 @@ def _standard(scope: Scope, node: onnx.NodeProto) -> None:
         check_signature(node, opset)
     if schema is not None and schema.since_version > DIALECT:
         _newer(scope, node, schema, opset)
+        return
+    if node.op_type == "Scan" and opset == 8 and not node.input[0]:
+        read_scan_of_batches(scope, node)
         return
     if opset >= OLDEST_OPSET:
         _upgraded(scope, node, min(opset, DIALECT))
