@@ -169,6 +169,16 @@ def test_a_gradient_that_is_wrong_where_float64_has_no_kernels(monkeypatch: pyte
     assert not sg.check_gradient(model).right
 
 
+def test_a_gradient_whose_parts_cancel_is_right() -> None:
+    # An exporter stored the bias and the fresh running mean as one tensor: the derivative by it is almost 0.
+    ones, zeros = (onnx.numpy_helper.from_array(np.full(3, v, np.float32), n) for n, v in (("s", 1), ("b", 0)))
+    x, y = (helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [5, 3, 9, 9]) for n in "xy")
+    node = helper.make_node("BatchNormalization", ["x", "s", "b", "b", "s"], ["y"])
+    graph = helper.make_graph([node], "g", [x], [y], [ones, zeros])
+    found = sg.check_gradient(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8))
+    assert found.right, found
+
+
 def test_a_kink_is_left_for_a_point_beside_it() -> None:
     model = built([helper.make_node("Relu", ["x"], ["y"])], {"x": ["N"]}, ["y"])
     found = sg.check_gradient(model, feeds={"x": np.zeros(3, np.float32)})

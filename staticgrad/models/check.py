@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -153,12 +153,10 @@ class _Question:
         self.count = len(gradient.graph.output) - len(wrt)
         self.own = Runner(model)
         inside = [n for n in wrt if n in _names(gradient)]
-        self.gradient = Runner(opened_at(Source(gradient, name, None), inside), faster=True)
-        self.wide: Runner | None = None
-        try:
-            self.wide = Runner(doubled(model), approximate=True)
-        except RunError:
-            pass
+        opened = opened_at(Source(gradient, name, None), inside)
+        self.gradient = Runner(opened, faster=True)
+        self.wide = _runner_in_float64(model)
+        self.wide_gradient = _runner_in_float64(opened)
 
     def answered(
         self,
@@ -231,8 +229,23 @@ class _Question:
             size = float(np.linalg.norm(np.asarray(g, np.float64)) * np.linalg.norm(tangent))
             slope = self._slope(point, wide)
             precise = min(_digits(x.dtype) for x in (feeds[name], *own)) > 20
-            checks.append(_judged(name, names[name].type, pulled, size, slope, precise))
+            check = _judged(name, names[name].type, pulled, size, slope, precise)
+            if check.verdict == WRONG and wide and self._is_right_in_float64(name, {**feeds, **given}, tangent, slope):
+                # Where large numbers cancel, the types of the model hold too few digits.
+                check = replace(check, verdict=RIGHT)
+            checks.append(check)
         return checks
+
+    def _is_right_in_float64(self, name: str, feeds: Mapping[str, Array], tangent: Array, slope: _Slope) -> bool:
+        """Whether the same gradient in float64 is that of the differences."""
+        if self.wide_gradient is None:
+            return False
+        try:
+            g = self.wide_gradient(_widened(feeds))[self.count + list(self.wrt).index(name)]
+        except RunError:
+            return False
+        pulled = float((np.asarray(g, np.float64) * tangent).sum())
+        return abs(pulled - slope.value) <= 1e-4 * abs(slope.value) + slope.uncertainty
 
     def _along(self, point: _Point, step: float, wide: bool) -> float:
         """What the weighted outputs add up to, a step away from the point."""
@@ -263,6 +276,14 @@ class _Question:
                 break
         assert best is not None
         return best
+
+
+def _runner_in_float64(model: onnx.ModelProto) -> Runner | None:
+    """The model in float64; None where it does not run in it."""
+    try:
+        return Runner(doubled(model), approximate=True)
+    except RunError:
+        return None
 
 
 class _Slope(NamedTuple):
