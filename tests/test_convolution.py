@@ -268,3 +268,20 @@ def test_the_second_derivative_of_a_transposed_convolution_that_fits_its_weight(
     a, b = draw(3, 3), draw(3, 3, 3)
     kept = Evaluator([x, w], second)({"x": a.astype(np.float32), "w": b.astype(np.float32)})
     assert_all_near(ran(second, a, b, inputs=[x, w]), kept)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize(("op", "side"), [(sg.ops.conv, 6), (sg.ops.conv_transpose, 10)])
+@pytest.mark.parametrize("sizes", [("N", 16, 8, 8), (None,) * 4], ids=str)
+def test_an_empty_batch_of_a_run(sizes: tuple[Any, ...], op: Any, side: int, group: int) -> None:
+    x, w = sg.input("x", sizes), sg.input("w", (16, 16 // group, 3, 3))
+    y = op(x, w, group=group)
+    g = Leaf("input", "g", y.type).outputs[0]
+    run = Evaluator([x, w, g], list(sg.vjp([y], [x, w], [g])), rewritten=True)
+    kernel = np.ones((16, 16 // group, 3, 3), np.float32)
+    # onnxruntime's convolution over no channels gives what the memory held times zero, here of the runs before.
+    for batch, number in ((3, np.nan), (0, 1), (2, 1), (2, np.nan), (0, 1), (0, 1)):
+        images = np.full((batch, 16, 8, 8), number, np.float32)
+        to_x, to_w = run({"x": images, "w": kernel, "g": np.full((batch, 16, side, side), number, np.float32)})
+        assert to_x.shape == images.shape
+        assert_all_near([to_w], [np.full(kernel.shape, batch * number * min(side, 8) ** 2)])

@@ -11,6 +11,7 @@ from staticgrad.errors import UnsupportedOperatorError
 from staticgrad.graph import Value
 from staticgrad.ops.arithmetic import div, max
 from staticgrad.ops.kinds import common_dtype, floating, subtract_dims, zeros_like
+from staticgrad.ops.logic import equal, where
 from staticgrad.ops.margins import covered_by, filled_up, in_front, without_margin
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
@@ -208,7 +209,11 @@ def _weight_cotangent(x, g, w, windows, group):
     rows, columns, *_ = w.type.shape
     whole = TensorType(w.type.dtype, (columns, rows, *sizes))
     found = conv.apply((images, transpose(g, perm=order), None), attributes, (whole,)).outputs[0]
-    return _fitted(transpose(found, perm=order), w)
+    found = _fitted(transpose(found, perm=order), w)
+    if isinstance(x.type.shape[0], int):
+        return found
+    # Over an empty batch onnxruntime's kernel gives zero times what the memory held, which may be NaN.
+    return where(equal(shape(x, start=0, end=1), 0), 0, found)
 
 
 def _grouped(x, group):
@@ -217,7 +222,8 @@ def _grouped(x, group):
     each = divide_dims(channels, group)
     each = unknown() if each is None else each
     folded = [each, multiply_dims(batch, group), *sizes]
-    if sum(not isinstance(d, int) for d in (batch, each, *sizes)) <= 1:
+    literal = sum(not isinstance(d, int) for d in (batch, each, *sizes)) <= 1
+    if literal:
         parts, target = (
             constant(np.array([d if isinstance(d, int) else -1 for d in dims], np.int64))
             for dims in ([batch, group, each, *sizes], folded)
@@ -229,7 +235,8 @@ def _grouped(x, group):
         target = concat(count, lead * group, tail, axis=0)
     dtype = x.type.dtype
     split = TensorType(dtype, (batch, group, each, *sizes))
-    how = {"allowzero": False}
+    # A size of the run can be 0, and means that then.
+    how = {"allowzero": not literal}
     rows = transpose(reshape.apply((x, parts), how, (split,)).outputs[0], perm=(2, 1, 0, *range(3, 3 + len(sizes))))
     whole = TensorType(dtype, tuple(folded))
     return reshape.apply((rows, target), how, (whole,)).outputs[0]
