@@ -8,7 +8,7 @@ from typing import NamedTuple
 from staticgrad.errors import ModelError
 from staticgrad.graph import Graph, Leaf, Value
 from staticgrad.ops.onnx_types import is_sequence, joined_sequence, rankless
-from staticgrad.types import OpaqueType, TensorType, is_unknown, unknown
+from staticgrad.types import Dim, OpaqueType, TensorType, unknown
 
 
 class Body(NamedTuple):
@@ -38,10 +38,10 @@ def joined(bodies: Mapping[str, Body]) -> tuple[dict[str, Graph], list[Value]]:
     return graphs, outer
 
 
-def widened(a: TensorType, b: TensorType) -> TensorType:
-    """A type for values of both: sizes that differ are unknown."""
+def widened(a: TensorType, b: TensorType, free: set[Dim]) -> TensorType:
+    """A type for values of both: sizes that differ are unknown, and put into `free`; those may be anything."""
     if is_sequence(a) and is_sequence(b) and a.dtype is b.dtype:
-        return a if a == b else joined_sequence(a, b, widened)
+        return a if a == b else joined_sequence(a, b, lambda x, y: widened(x, y, free))
     if a == b or isinstance(a, OpaqueType):
         return a
     if isinstance(b, OpaqueType):
@@ -50,6 +50,6 @@ def widened(a: TensorType, b: TensorType) -> TensorType:
         raise ModelError(f"a loop hands on {b} where it began with {a}")
     if len(a.shape) != len(b.shape):
         return rankless(a.dtype)
-    if all(x == y or is_unknown(x) for x, y in zip(a.shape, b.shape, strict=True)):
-        return a
-    return TensorType(a.dtype, tuple(x if x == y else unknown() for x, y in zip(a.shape, b.shape, strict=True)))
+    shape = tuple(x if x == y or x in free else unknown() for x, y in zip(a.shape, b.shape, strict=True))
+    free.update(new for new, old in zip(shape, a.shape, strict=True) if new != old)
+    return a if shape == a.shape else TensorType(a.dtype, shape)

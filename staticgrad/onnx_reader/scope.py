@@ -23,7 +23,7 @@ from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.onnx_types import inner_type, is_sequence, read_type, write_type
 from staticgrad.ops.registry import DIALECT, constant
 from staticgrad.origin import SourceLine, current_origin
-from staticgrad.types import Dim, DType, OpaqueType, TensorType
+from staticgrad.types import Dim, DType, OpaqueType, TensorType, is_unknown
 
 _GRAPH = onnx.AttributeProto.GRAPH
 _UNTYPED = OpaqueType(DType.float32, b"", "a value of unknown type", True)
@@ -615,12 +615,14 @@ class Scope:
         if len(handed) != len(graph.input):
             raise ModelError(f"the body has {len(graph.input)} inputs, {len(handed)} are handed to it")
         known = [t if t is not None else d for t, d in zip(handed, declared, strict=True)]
+        # What a Scan carries keeps the sizes that it has, whatever is known of them.
+        free: set[Dim] = set() if node.op_type == "Loop" else {d for t in known for d in t.shape if is_unknown(d)}
         while True:
             body = self._body(graph, known)
             results = [v.type for v in body.outputs.values()][skipped:]
             wider = list(known)
             for position, result in zip(kept, results, strict=False):
-                wider[position] = widened(known[position], result)
+                wider[position] = widened(known[position], result, free)
             if wider == known:
                 return body
             known = wider
