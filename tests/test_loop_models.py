@@ -20,9 +20,9 @@ def run(model: onnx.ModelProto, feeds: dict[str, Any]) -> dict[str, Array]:
     return dict(zip((o.name for o in session.get_outputs()), session.run(None, feeds), strict=True))
 
 
-def check(text: str, wrt: list[str], seed: int = 0, opset: int = 18, **feeds: Any) -> None:
+def check(text: str, wrt: list[str], seed: int = 0, domains: str = '"" : 18', **feeds: Any) -> None:
     """Compare the gradients of all floating outputs with central differences along random directions."""
-    model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {text}')
+    model = parser.parse_model(f"<ir_version: 8, opset_import: [{domains}]> {text}")
     for node in model.graph.node:
         if node.op_type == "Loop" and len(node.input) == 1:
             node.input.append("")  # what the text has no word for
@@ -91,3 +91,27 @@ def test_a_state_whose_size_the_body_gives_as_a_number() -> None:
         x=np.array([0.3, -0.4]),
         w=np.array([0.1, 0.2, 0.4]),
     )
+
+
+_CALLING = """m (int64 n, bool c, double[2] x) => (double[2] y, double[2] z) {
+    t = Constant<value = bool {1}>()
+    y = Loop (n, t, x) <
+        body = step (int64 i, bool go, double[2] h) => (bool g, double[2] k) {
+            g = Identity(go)
+            u = own.outer(h)
+            k = Mul(u, x)
+        }
+    >
+    z = If (c) <
+        then_branch = a () => (double[2] r) { r = own.inner(x) },
+        else_branch = b () => (double[2] r) { q = own.outer(y)  r = Add(q, x) }
+    >
+}
+<domain: "own", opset_import: ["" : 18]> inner (x) => (y) { a = Tanh(x)  y = Mul(a, x) }
+<domain: "own", opset_import: ["" : 18, "own" : 1]> outer (x) => (y) { a = own.inner(x)  y = Sin(a) }"""
+
+
+@pytest.mark.parametrize("condition", [True, False])
+def test_functions_of_the_model_called_in_bodies(condition: bool) -> None:
+    x = np.array([0.3, -0.4])
+    check(_CALLING, ["x"], domains='"" : 18, "own" : 1', n=np.array(2), c=np.array(condition), x=x)
