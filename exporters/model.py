@@ -161,7 +161,8 @@ class _Writer:
         given = list(inputs)
         captured = max((body.captures for body in bodies(node).values()), default=0)
         del inputs[len(inputs) - captured :]
-        while inputs and not inputs[-1]:
+        # A Loop names both of what may end it, given or not.
+        while len(inputs) > (2 if operator == "Loop" else 0) and not inputs[-1]:
             inputs.pop()
         types = [None if v is None else v.type.dtype for v in node.inputs[: len(inputs)]]
         if operator == "Pad":

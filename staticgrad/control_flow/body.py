@@ -93,15 +93,20 @@ def pull(body: Body, arriving: Iterable[int], targets: Iterable[Value]) -> tuple
 
 def arriving_at(body: Body, g: Given, targets: Iterable[Value]) -> list[int]:
     """The positions of results whose cotangents have anything to do with `targets`."""
-    reached = differentiated([y for y in body.results if y not in body.ends], targets, body.ends)[1]
-    return [o for o, y in enumerate(body.results) if g[o] is not None and y in reached]
+    return [o for o in _led_to(body, targets) if g[o] is not None]
 
 
 def reached_by(body: Body, wanted: Iterable[int]) -> list[int]:
     """The positions of results that depend on wanted inputs."""
-    targets = depending(body, wanted)
+    return _led_to(body, depending(body, wanted))
+
+
+def _led_to(body: Body, targets: Iterable[Value]) -> list[int]:
+    """The positions of results that `targets` lead to: by a step, or as a state that no step at all leaves as it is."""
+    targets = set(targets)
     reached = differentiated([y for y in body.results if y not in body.ends], targets, body.ends)[1]
-    return [o for o, y in enumerate(body.results) if y in reached]
+    left = {o for i, o in body.states if body.formals[i] in targets}
+    return [o for o, y in enumerate(body.results) if y in reached or o in left]
 
 
 def refused(body: Body, wanted: Iterable[int], arrives: Sequence[bool]) -> str | None:

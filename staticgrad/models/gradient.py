@@ -10,7 +10,7 @@ import onnx
 
 from staticgrad.differentiate import differentiated, vjp
 from staticgrad.errors import DeclarationError, GradientError, shown
-from staticgrad.graph import Array, Graph, Leaf, Value
+from staticgrad.graph import Array, Graph, Leaf, Value, with_inner
 from staticgrad.models.model import ModelLike, chosen
 from staticgrad.onnx_reader import Reading, Source, load, read, understood
 from staticgrad.ops.registry import constant
@@ -81,12 +81,12 @@ def _ends(reading: Reading, of: Names, wrt: Names, name: str) -> tuple[dict[str,
 
 
 def _read(source: Source, of: Names, wrt: Names) -> Reading:
-    """The model, with those of its functions read as operators that lie on the differentiated path."""
+    """The model, with those of its functions read as operators that lie on the differentiated path, or in loops on it."""
     reading = read(source, inline=())
     if not reading.calls:
         return reading
     outputs, targets = _ends(reading, of, wrt, source.name)
-    active = set(differentiated(outputs.values(), targets.values())[0])
+    active = set(with_inner(differentiated(outputs.values(), targets.values())[0]))
     on_path = {number for number, value in reading.calls.items() if value.node in active}
     return read(source, inline=on_path) if on_path else reading
 

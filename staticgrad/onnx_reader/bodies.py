@@ -16,7 +16,7 @@ from staticgrad.onnx_reader.tensors import array_of, dense_of
 from staticgrad.ops.bodies import scan_of_batches
 from staticgrad.ops.onnx_types import inner_type, is_sequence, joined_sequence, rankless, read_type
 from staticgrad.ops.registry import constant
-from staticgrad.types import DType, OpaqueType, TensorType, is_unknown, unknown
+from staticgrad.types import Dim, DType, OpaqueType, TensorType, is_unknown, unknown
 
 
 class Body(NamedTuple):
@@ -46,10 +46,10 @@ def joined(bodies: Mapping[str, Body]) -> tuple[dict[str, Graph], list[Value]]:
     return graphs, outer
 
 
-def widened(a: TensorType, b: TensorType) -> TensorType:
-    """A type for values of both: sizes that differ are unknown."""
+def widened(a: TensorType, b: TensorType, free: set[Dim]) -> TensorType:
+    """A type for values of both: sizes that differ are unknown, and put into `free`; those may be anything."""
     if is_sequence(a) and is_sequence(b) and a.dtype is b.dtype:
-        return a if a == b else joined_sequence(a, b, widened)
+        return a if a == b else joined_sequence(a, b, lambda x, y: widened(x, y, free))
     if a == b or isinstance(a, OpaqueType):
         return a
     if isinstance(b, OpaqueType):
@@ -58,9 +58,9 @@ def widened(a: TensorType, b: TensorType) -> TensorType:
         raise ModelError(f"a loop hands on {b} where it began with {a}")
     if len(a.shape) != len(b.shape):
         return rankless(a.dtype)
-    if all(x == y or is_unknown(x) for x, y in zip(a.shape, b.shape, strict=True)):
-        return a
-    return TensorType(a.dtype, tuple(x if x == y else unknown() for x, y in zip(a.shape, b.shape, strict=True)))
+    shape = tuple(x if x == y or x in free else unknown() for x, y in zip(a.shape, b.shape, strict=True))
+    free.update(new for new, old in zip(shape, a.shape, strict=True) if new != old)
+    return a if shape == a.shape else TensorType(a.dtype, shape)
 
 
 def bodies_of(scope: Scope, node: onnx.NodeProto) -> dict[str, Body]:
@@ -98,12 +98,14 @@ def _typed_body(scope: Scope, node: onnx.NodeProto, graph: onnx.GraphProto, give
     if len(handed) != len(graph.input):
         raise ModelError(f"the body has {len(graph.input)} inputs, {len(handed)} are handed to it")
     known = [t if t is not None else d for t, d in zip(handed, declared, strict=True)]
+    # What a Scan carries keeps the sizes that it has, whatever is known of them.
+    free: set[Dim] = set() if node.op_type == "Loop" else {d for t in known for d in t.shape if is_unknown(d)}
     while True:
         body = _body(scope, graph, known)
         results = [v.type for v in body.outputs.values()][skipped:]
         wider = list(known)
         for position, result in zip(kept, results, strict=False):
-            wider[position] = widened(known[position], result)
+            wider[position] = widened(known[position], result, free)
         if wider == known:
             return body
         known = wider
