@@ -17,7 +17,7 @@ from staticgrad.methods import OPERATORS
 from staticgrad.ops.bodies import scan_of_batches
 from staticgrad.ops.kinds import in_training
 from staticgrad.optimise import optimise
-from staticgrad.rewrite import in_inference, substituted
+from staticgrad.substitute import in_inference, substituted
 
 BOTH = pytest.mark.parametrize("condition", [True, False])
 SIZES = pytest.mark.parametrize("sizes", ["fixed", "named", "unknown"])

@@ -19,7 +19,7 @@ from staticgrad.onnx_reader import Reading, Source, load, read
 from staticgrad.ops.registry import constant, literal
 from staticgrad.optimise import optimise
 from staticgrad.origin import source_line
-from staticgrad.rewrite import in_inference, substituted
+from staticgrad.substitute import in_inference, substituted
 from staticgrad.types import OpaqueType, dims_agree
 
 if TYPE_CHECKING:

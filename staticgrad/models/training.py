@@ -20,7 +20,7 @@ from staticgrad.models.weights import Statistic, put_into_inference, write_stati
 from staticgrad.onnx_reader import understood
 from staticgrad.ops.foreign import Foreign
 from staticgrad.origin import source_line
-from staticgrad.rewrite import in_inference
+from staticgrad.substitute import in_inference
 from staticgrad.train.step import TrainStep, train_step
 from staticgrad.train.transformations import GradientTransformation
 from staticgrad.types import OpaqueType

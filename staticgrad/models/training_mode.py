@@ -11,7 +11,7 @@ from staticgrad.models.weights import Statistic
 from staticgrad.ops.kinds import in_training, is_half
 from staticgrad.ops.normalization import along_channels
 from staticgrad.origin import rewriting, source_line
-from staticgrad.rewrite import with_inputs
+from staticgrad.substitute import with_inputs
 from staticgrad.tensor.normalization import standardized
 from staticgrad.types import DType
 

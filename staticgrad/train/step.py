@@ -15,7 +15,7 @@ from staticgrad.graph import Array, Graph, Leaf, Node, Value, print_graph, topol
 from staticgrad.ops.kinds import is_half
 from staticgrad.optimise import optimise
 from staticgrad.origin import source_line
-from staticgrad.rewrite import in_inference, substituted
+from staticgrad.substitute import in_inference, substituted
 from staticgrad.train.sections import sections
 from staticgrad.train.states import naming
 from staticgrad.train.transformations import GradientTransformation, State, Updates
