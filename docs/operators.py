@@ -25,8 +25,8 @@ import onnxruntime
 
 import staticgrad as sg
 from staticgrad import operator_table
-from staticgrad.differentiate import backward
 from staticgrad.graph import Leaf
+from staticgrad.reverse import backward
 
 ROOT = Path(__file__).resolve().parent.parent
 FACTS = ROOT / "staticgrad" / "operator_table" / "facts.json"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from staticgrad.differentiate import differentiable_inputs, differentiated
 from staticgrad.errors import DeclarationError, shown
 from staticgrad.graph import Graph, Node, Value, topological
 from staticgrad.origin import Derivation, SourceLine, source_line
+from staticgrad.reverse import differentiable_inputs, differentiated
 
 
 @dataclass(frozen=True)

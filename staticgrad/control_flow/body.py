@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
-from staticgrad.differentiate import Cotangents, differentiable_inputs, differentiated, pull_within, refusals
 from staticgrad.graph import Graph, Node, Value
 from staticgrad.ops.bodies import Inside, formal, made_from_here
 from staticgrad.ops.sequence import added
 from staticgrad.origin import current_origin, deriving_from
+from staticgrad.reverse import Cotangents, differentiable_inputs, differentiated, pull_within, refusals
 from staticgrad.rewrite import draws_numbers
 
 Given = Sequence[Value | None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from staticgrad.differentiate import differentiated, vjp
+from staticgrad.differentiate import vjp
 from staticgrad.errors import DeclarationError, GradientError, shown
 from staticgrad.graph import Array, Graph, Leaf, Value, with_inner
 from staticgrad.models.model import ModelLike, chosen
@@ -16,6 +16,7 @@ from staticgrad.onnx_reader import Reading, Source, load, read, understood
 from staticgrad.ops.registry import constant
 from staticgrad.optimise import optimise
 from staticgrad.origin import source_line
+from staticgrad.reverse import differentiated
 from staticgrad.types import OpaqueType
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from staticgrad.differentiate import differentiable_inputs, differentiated, refused
 from staticgrad.graph import Graph, Leaf, Node, Value
 from staticgrad.models.columns import aligned, amount, type_text
 from staticgrad.models.model import ModelLike
@@ -16,6 +15,7 @@ from staticgrad.models.names import old_names
 from staticgrad.models.training_mode import layers
 from staticgrad.models.uses import Use, uses
 from staticgrad.onnx_reader import Reading, Source, load, read
+from staticgrad.reverse import differentiable_inputs, differentiated, refused
 
 _LEAST_WEIGHT = 8
 

@@ -9,7 +9,6 @@ import onnx
 
 from staticgrad import ops
 from staticgrad.declare import leaves_behind
-from staticgrad.differentiate import differentiable_inputs, differentiated
 from staticgrad.errors import DeclarationError, GradientError, UnsupportedOperatorError, shown
 from staticgrad.graph import Array, Graph, Leaf, Value, bodies
 from staticgrad.models.losses import check_name, named_loss, target_for
@@ -20,6 +19,7 @@ from staticgrad.models.weights import Statistic, put_into_inference, write_stati
 from staticgrad.onnx_reader import understood
 from staticgrad.ops.foreign import Foreign
 from staticgrad.origin import source_line
+from staticgrad.reverse import differentiable_inputs, differentiated
 from staticgrad.substitute import in_inference
 from staticgrad.train.step import TrainStep, train_step
 from staticgrad.train.transformations import GradientTransformation
