@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
-from evaluation import Evaluator, run
+from evaluation import SETTINGS, Evaluator, run
 from function_rows.elementary import X
 from function_rows.row import draw
 from test_eager_functions import cotangent
@@ -237,3 +239,21 @@ def test_remainders_of_sizes_are_those_of_the_run(fmod: bool) -> None:
     y = ops.mod(sg.constant(a), sg.constant(b), fmod=fmod)
     assert y.content == tuple((np.fmod if fmod else np.mod)(a, b))
     assert ops.mod(sg.constant(a), sg.constant(0 * b), fmod=fmod).content is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(float[a,b] x, int64[k] n) => (float[] y) { y, places = TopK (x, n) }",
+        "(float[2] x, int64[k] n) => (float[] y) { places = Constant <value: tensor = int64[2] {1, 0}> ()  "
+        "y = OneHot (places, n, x) }",
+    ],
+)
+def test_a_list_of_one_number_whose_length_the_model_does_not_tell(text: str) -> None:
+    model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 18]> g {text}')
+    found = sg.gradient_model(model)
+    session = onnxruntime.InferenceSession(found.SerializeToString(), SETTINGS, ["CPUExecutionProvider"])
+    x = np.array([3, 7] if "OneHot" in text else [[3, 7], [2, 1]], np.float32)
+    g = np.array([[1, 2], [4, 8]], np.float32)
+    y, to_x = session.run(None, {"x": x, "n": np.array([2]), "cotangent.y": g})
+    np.testing.assert_allclose((to_x * x).sum(), (g * y).sum())

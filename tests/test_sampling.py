@@ -8,8 +8,10 @@ import warnings
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
-from evaluation import Array, Evaluator, run, torch_pulled
+from evaluation import SETTINGS, Array, Evaluator, run, torch_pulled
 from function_rows.row import draw
 from function_rows.sampling import DEEP, FLAT, IMAGE, VOLUME
 
@@ -160,3 +162,27 @@ def test_what_is_wrong_is_said_in_one_line(wrong: Any, words: str) -> None:
     with pytest.raises(sg.StaticgradError, match=words) as caught:
         wrong()
     assert "\n" not in str(caught.value) and "test_sampling.py" in str(caught.value)
+
+
+@pytest.mark.parametrize("batch", [0, 2])
+@pytest.mark.parametrize("theta_type", ["t,2,3", "t,2,k", "0,2,3", "t,r,k"])
+@pytest.mark.parametrize("length", ["4", "s"])
+def test_grids_of_a_size_that_only_the_run_knows(length: str, theta_type: str, batch: int) -> None:
+    if "t" not in theta_type and batch:
+        pytest.skip("the model names another batch")
+    text = (
+        f'<ir_version: 10, opset_import: ["" : 20]> g (float[{theta_type}] theta, int64[{length}] size) => (float[] y) '
+        "{ y = AffineGrid (theta, size) }"
+    )
+    if length == "s" and theta_type == "t,r,k":
+        with pytest.raises(sg.UnsupportedOperatorError, match=r"a size \(N, C, h, w\)"):
+            sg.gradient_model(onnx.parser.parse_model(text))
+        return
+    found = sg.gradient_model(onnx.parser.parse_model(text))
+    session = onnxruntime.InferenceSession(found.SerializeToString(), SETTINGS, ["CPUExecutionProvider"])
+    theta, g = draw(batch, 2, 3).astype(np.float32), draw(batch, 3, 4, 2).astype(np.float32)
+    feeds = {"theta": theta, "size": np.array([batch, 1, 3, 4]), "cotangent.y": g}
+    y, to_theta = session.run(None, feeds)
+    assert to_theta.shape == theta.shape
+    # The grid is linear in its matrices.
+    np.testing.assert_allclose((to_theta * theta).sum(), (g * y).sum(), rtol=1e-4, atol=1e-5)

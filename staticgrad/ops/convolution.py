@@ -11,7 +11,6 @@ from staticgrad.errors import UnsupportedOperatorError
 from staticgrad.graph import Value
 from staticgrad.ops.arithmetic import div, max
 from staticgrad.ops.kinds import common_dtype, floating, subtract_dims, zeros_like
-from staticgrad.ops.logic import equal, where
 from staticgrad.ops.margins import covered_by, filled_up, in_front, without_margin
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
@@ -186,6 +185,7 @@ def _weight_cotangent(x, g, w, windows, group):
     """
     if x.type.shape[0] == 0:
         return zeros_like(w)
+    x, g = _filled(x, x), _filled(g, x)
     begin, end = windows.padding("Conv")
     rank = len(x.type.shape)
     order = (1, 0, *range(2, rank))
@@ -209,11 +209,21 @@ def _weight_cotangent(x, g, w, windows, group):
     rows, columns, *_ = w.type.shape
     whole = TensorType(w.type.dtype, (columns, rows, *sizes))
     found = conv.apply((images, transpose(g, perm=order), None), attributes, (whole,)).outputs[0]
-    found = _fitted(transpose(found, perm=order), w)
+    return _fitted(transpose(found, perm=order), w)
+
+
+def _filled(x, like):
+    """`x`, or one image of zeros where `like` has none.
+
+    Over no channels onnxruntime's convolution does not end, or gives zero times what the memory held.
+    """
     if isinstance(x.type.shape[0], int):
-        return found
-    # Over an empty batch onnxruntime's kernel gives zero times what the memory held, which may be NaN.
-    return where(equal(shape(x, start=0, end=1), 0), 0, found)
+        return x
+    rank = len(x.type.shape)
+    missing = max(1 - shape(like, start=0, end=1), 0)
+    amounts = concat([0] * rank, missing, [0] * (rank - 1), axis=0)
+    whole = TensorType(x.type.dtype, (unknown(), *x.type.shape[1:]))
+    return pad.apply((x, amounts, None, None), {"mode": "constant"}, (whole,)).outputs[0]
 
 
 def _grouped(x, group):

@@ -297,7 +297,7 @@ def _ones_like(x):
 
 
 def _one_hot(indices, depth, values, *, axis):
-    require(depth.type.shape in ((), (1,)), "depth must be one integer")
+    require(all(dims_agree(d, 1) for d in depth.type.shape) and len(depth.type.shape) < 2, "depth must be one integer")
     size = dims_of(depth.content)
     rank = len(indices.type.shape) + 1
     axis = normal_axis(axis, rank)

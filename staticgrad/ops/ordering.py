@@ -7,13 +7,14 @@ from staticgrad.graph import Value
 from staticgrad.ops.indexing import scatter_elements
 from staticgrad.ops.kinds import dims_of, normal_axis, zeros_like
 from staticgrad.ops.registry import Input, onnx_op, require
-from staticgrad.types import DType, TensorType, unknown
+from staticgrad.types import DType, TensorType, dims_agree, unknown
 
 
 def _largest(x, k, *, axis, largest, sorted):
     if x.type.dtype is DType.bool:
         raise DTypeError("numbers are expected, bool came; cast with x.to('int64')")
-    require(k.type.dtype is DType.int64 and k.type.shape == (1,), "k must be one int64 in a list")
+    listed = len(k.type.shape) == 1 and dims_agree(k.type.shape[0], 1)
+    require(k.type.dtype is DType.int64 and listed, "k must be one int64 in a list")
     axis = normal_axis(axis, len(x.type.shape))
     count = dims_of(k.content)
     size = x.type.shape[axis]

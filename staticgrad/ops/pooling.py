@@ -86,9 +86,12 @@ def _without_channels(x):
     if is_static(sizes):
         target = constant(np.array([rows if isinstance(rows, int) else -1, 1, *sizes], np.int64))
     else:
-        target = concat([-1, 1], shape(x, start=2), axis=0)
+        # Not -1, for a size of the run can be 0.
+        lead = [rows] if isinstance(rows, int) else shape(x, start=0, end=1) * shape(x, start=1, end=2)
+        target = concat(lead, [1], shape(x, start=2), axis=0)
+    allowzero = rows == 0 or not is_static(sizes)
     result = TensorType(x.type.dtype, (rows, 1, *sizes))
-    return reshape.apply((x, target), {"allowzero": rows == 0}, (result,)).outputs[0]
+    return reshape.apply((x, target), {"allowzero": allowzero}, (result,)).outputs[0]
 
 
 def window_sizes(
@@ -106,7 +109,9 @@ def window_sizes(
     for axis, (size, count) in enumerate(zip(spatial(x), spatial(y), strict=True)):
         kernel, step, apart = windows.kernel[axis], windows.strides[axis], windows.dilations[axis]
         low, margin = (0, begin[axis] + end[axis]) if padding_counts else (begin[axis], begin[axis])
-        if amounts is None and not ceil_mode and (padding_counts or begin[axis] == end[axis] == 0):
+        # Where the run's size is below the kernel onnxruntime still takes one window, if its step is larger.
+        whole = isinstance(size, int) or step == 1
+        if amounts is None and not ceil_mode and whole and (padding_counts or begin[axis] == end[axis] == 0):
             factors.append(int(kernel))
             continue
         behind = [1] * (len(windows.kernel) - axis - 1)

@@ -211,14 +211,23 @@ def _offsets(x: Value, sizes: Sequence[int | Value]) -> Value | None:
     return unsqueeze(range_(0, count, 1) * each, list(range(1, len(sizes) + 1)))
 
 
+def _affine_rank(theta, size):
+    """The number of spatial axes, which the matrices tell too; 0 where nothing does."""
+    listed = size.type.shape[0] if len(size.type.shape) == 1 else 0
+    told = [
+        d - less for d, less in ((listed, 2), *zip(theta.type.shape[1:], (0, 1), strict=False)) if isinstance(d, int)
+    ]
+    return told[0] if told else 0
+
+
 def _affine_type(theta, size, *, align_corners):
     floating(theta)
+    dims = theta.type.shape
+    count = _affine_rank(theta, size)
     require(
-        size.type.dtype is DType.int64 and size.type.shape in ((4,), (5,)),
+        size.type.dtype is DType.int64 and len(size.type.shape) == 1 and count in (2, 3),
         f"a size (N, C, h, w) or (N, C, d, h, w) of int64 is expected, {size.type} came",
     )
-    count = size.type.shape[0] - 2
-    dims = theta.type.shape
     fits = len(dims) == 3 and _may_be(dims[1], count) and _may_be(dims[2], count + 1)
     require(fits, f"matrices [N, {count}, {count + 1}] are expected, {theta.type} came")
     sizes = dims_of(size.content)
@@ -239,10 +248,12 @@ def affine_grid(theta: Input, size: Input, *, align_corners: bool = False) -> Va
 @affine_grid.vjp
 def _(g, y, theta, size, *, align_corners):
     # The points before the map are those of the map that leaves them, so that they are the operator's in every case.
-    count = int(size.type.shape[0]) - 2
+    count = _affine_rank(theta, size)
     number = theta.type.dtype.numpy
     single = concat(constant(np.ones(1, np.int64)), slice_(size, [1], [count + 2]), axis=0)
     points = affine_grid(constant(np.eye(count, count + 1, dtype=number)[None]), single, align_corners=align_corners)
     places = pad(reshape(points, [-1, count]), [0, 0, 0, 1], constant(np.array(1, number)))
-    rows = transpose(reshape(g, [0, -1, count]), perm=(0, 2, 1))
+    # Not -1 for the points, for there may be no matrices.
+    sizes = concat(shape(g, start=0, end=1), shape(places, start=0, end=1), [count], axis=0)
+    rows = transpose(reshape(g, sizes, allowzero=True), perm=(0, 2, 1))
     return matmul(rows, places), None
