@@ -77,3 +77,12 @@ def test_bfloat16_is_kept(row: Row) -> None:
     for y, z in zip(outputs, wanted, strict=True):
         assert str(y.dtype) == {"float32": "bfloat16"}.get(str(z.dtype), str(z.dtype))
         assert y.shape == z.shape
+
+
+@pytest.mark.parametrize("mode", ["edge", "reflect", "wrap"])
+def test_padding_that_only_the_run_knows(mode: str) -> None:
+    """Sums of float16 at positions, for which onnxruntime has no kernel."""
+    x, pads = sg.input("x", ["N", 3], "float16"), sg.input("pads", [4], "int64")
+    loss = sg.ops.pad(x, pads, mode=mode).sum()
+    found = sg.function(sg.grad(loss, x), [x, pads])(x=np.ones((3, 3), np.float16), pads=np.array([1, 0, 0, 1]))
+    assert found.dtype == np.float16 and found.sum() == 16

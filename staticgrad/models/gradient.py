@@ -82,7 +82,7 @@ def _ends(reading: Reading, of: Names, wrt: Names, name: str) -> tuple[dict[str,
 
 
 def _read(source: Source, of: Names, wrt: Names) -> Reading:
-    """The model, with those of its functions read as operators that lie on the differentiated path or in bodies."""
+    """The model, with functions read as operators that are on the differentiated path, or in bodies there."""
     reading = read(source, inline=())
     if not reading.calls:
         return reading

@@ -7,6 +7,7 @@ import numpy as np
 from staticgrad.errors import UnsupportedOperatorError
 from staticgrad.graph import Value, constant_of
 from staticgrad.methods import OPERATORS
+from staticgrad.ops.indexing import reduced_at, scatter_elements, scatter_nd
 from staticgrad.ops.kinds import (
     common_dtype,
     dims_of,
@@ -141,9 +142,8 @@ def _scattered_along(axis, zeros, positions, g, reduction):
     rank = len(g.type.shape)
     front = (axis, *(i for i in range(rank) if i != axis))
     back = tuple(int(i) for i in np.argsort(front))
-    rows = OPERATORS["ScatterND"](
-        transpose(zeros, perm=front), unsqueeze(positions, [1]), transpose(g, perm=front), reduction=reduction
-    )
+    at = unsqueeze(positions, [1])
+    rows = reduced_at(scatter_nd, transpose(zeros, perm=front), at, transpose(g, perm=front), reduction)
     return transpose(rows, perm=back)
 
 
@@ -158,9 +158,8 @@ def _scattered_flat(g, x, taken, reduction):
     For any axes, which may be known only when running; it moves as many integers as there are elements.
     """
     zeros = reshape(zeros_like(x), [-1])
-    return reshape_like(
-        OPERATORS["ScatterElements"](zeros, reshape(taken, [-1]), reshape(g, [-1]), axis=0, reduction=reduction), x
-    )
+    at = reshape(taken, [-1])
+    return reshape_like(reduced_at(scatter_elements, zeros, at, reshape(g, [-1]), reduction, axis=0), x)
 
 
 def _padded_back(g, y, x, ranges):
