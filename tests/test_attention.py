@@ -199,6 +199,11 @@ def test_what_onnx_leaves_open_is_refused() -> None:
     _, _, outputs = applied([Q, K, V], scale=-1.0)
     with pytest.raises(UnsupportedOperatorError, match="negate the queries"):
         sg.grad(outputs[0].sum(), outputs[0].node.inputs[0])
+    past = draw(1, 2, 4, 2)
+    q, k = draw(1, 2, 1, 2), draw(1, 2, 3, 2)
+    _, _, outputs = applied([q, k, k, None, past, past], is_causal=True)
+    with pytest.raises(UnsupportedOperatorError, match="all 3 new keys behind a past"):
+        sg.grad(outputs[0].sum(), outputs[0].node.inputs[0])
 
 
 @pytest.mark.parametrize(

@@ -137,12 +137,17 @@ def attention(
 
 
 @attention.refuses
-def _(q, k, v, mask, *_, scale, **__):
-    """A mask of whole numbers; a negative scale."""
+def _(q, k, v, mask, past_key, *_, scale, is_causal, **__):
+    """A mask of whole numbers; a negative scale; causal attention of one query to several new keys behind a past."""
     if mask is not None and not (mask.type.dtype.is_float or mask.type.dtype is DType.bool):
         return f"ONNX does not say what a mask of {mask.type.dtype} means; cast it to bool, or to {q.type.dtype}"
     if scale is not None and scale < 0:
         return f"a scale of {scale} has no root, which ONNX multiplies queries and keys with; negate the queries"
+    new = k.type.shape[-2]
+    if is_causal and past_key is not None and q.type.shape[-2] == 1 and isinstance(new, int) and new > 1:
+        return (
+            f"onnxruntime lets one query see all {new} new keys behind a past, ONNX only the first; leave is_causal out"
+        )
     return None
 
 
