@@ -290,6 +290,8 @@ class Graph:
         captures: int = 0,
     ) -> None:
         self.name = name
+        self.facts: dict[object, Any] = {}
+        """What was found out about this graph, which never changes, by question."""
         self.captures = captures
         self.inputs = MappingProxyType(dict(inputs))
         self.outputs = MappingProxyType(dict(outputs))

@@ -138,7 +138,8 @@ def _opsets(*versions: tuple[str, int]) -> onnx.ModelProto:
 def test_versions_of_operators() -> None:
     refused(_opsets(), "names no version of ONNX's own operators")
     refused(_opsets(("", 99)), "opset 99")
-    refused(_opsets(("", 6)), "opset 6")
+    refused(_opsets(("", 0)), "version 0 of the domain ''")
+    refused(_opsets(("", 1)), "its form in opsets below 7 is not known")
     refused(_opsets(("", 2**40)), "version 1099511627776")
     refused(_opsets(("", 18), ("own", 0)), "version 0 of the domain")
     refused(_opsets(("", 18), ("ai.onnx", 17)), "two versions of the domain")
@@ -418,9 +419,9 @@ def test_bodies_without_end() -> None:
 
 
 def test_loops_that_widen_loops() -> None:
-    """Each body is read until its sizes are as wide as they become, and so is each in it."""
+    """Each body is read until its sizes are as wide as they become, but not again and again for those around it."""
     body = "g = Identity(go)  k = Concat<axis = 0>(h, x)"
-    for i in range(12):
+    for i in range(20):
         body = (
             f"g = Identity(go)  k = Loop(n, t, h) <body = b{i} (int64 i, bool go, float[K] h) => (bool g, float[L] k)"
             f" {{ {body} }}>"
@@ -432,8 +433,7 @@ def test_loops_that_widen_loops() -> None:
         "float[N] y",
     )
     start = time.perf_counter()
-    with pytest.raises(sg.StaticgradError):
-        sg.gradient_model(model)
+    sg.gradient_model(model)
     assert time.perf_counter() - start < 15
 
 

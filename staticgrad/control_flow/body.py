@@ -77,7 +77,8 @@ def inside_of(body: Body) -> Inside:
 
 def pull(body: Body, arriving: Iterable[int], targets: Iterable[Value]) -> tuple[dict[int, Value], Cotangents]:
     """Formal cotangents of results, and the cotangents of `targets`; with those of states that come back to them."""
-    live = set(arriving)
+    # To go back through what a body holds is dear: once, if all goes as expected.
+    live = set(_live(body, arriving, targets))
     while True:
         formals = {o: formal(f"g{o}", body.results[o].type) for o in sorted(live)}
         seeds: Cotangents = {}
@@ -98,7 +99,13 @@ def arriving_at(body: Body, g: Given, targets: Iterable[Value]) -> list[int]:
 
 def reached_by(body: Body, wanted: Iterable[int]) -> list[int]:
     """The positions of results that depend on wanted inputs."""
-    return _led_to(body, depending(body, wanted))
+    # Every body around this one asks, and more than once.
+    question = (body.states, tuple(wanted))
+    facts = body.graph.facts
+    if question not in facts:
+        facts[question] = _led_to(body, depending(body, question[1]))
+    found: list[int] = facts[question]
+    return found
 
 
 def _led_to(body: Body, targets: Iterable[Value]) -> list[int]:
@@ -109,18 +116,25 @@ def _led_to(body: Body, targets: Iterable[Value]) -> list[int]:
     return [o for o, y in enumerate(body.results) if y in reached or o in left]
 
 
-def refused(body: Body, wanted: Iterable[int], arrives: Sequence[bool]) -> str | None:
-    """Why a body has no derivative here."""
-    targets = depending(body, wanted)
-    live = [o for o, arrived in enumerate(arrives) if arrived]
+def _live(body: Body, arriving: Iterable[int], targets: Iterable[Value]) -> list[int]:
+    """The positions of results that get cotangents: where some arrive, and where a state hands on that of a step."""
+    live, targets = list(arriving), set(targets)
     while True:
         outputs = [body.results[o] for o in live if body.results[o] not in body.ends]
-        active, reached = differentiated(outputs, targets, body.ends)
+        active, _ = differentiated(outputs, targets, body.ends)
         used = {x for node in active for x in differentiable_inputs(node)} | {body.results[o] for o in live}
         more = [o for i, o in body.states if o not in live and body.formals[i] in targets and body.formals[i] in used]
         if not more:
-            break
+            return live
         live += more
+
+
+def refused(body: Body, wanted: Iterable[int], arrives: Sequence[bool]) -> str | None:
+    """Why a body has no derivative here."""
+    targets = depending(body, wanted)
+    live = _live(body, (o for o, arrived in enumerate(arrives) if arrived), targets)
+    outputs = [body.results[o] for o in live if body.results[o] not in body.ends]
+    active, reached = differentiated(outputs, targets, body.ends)
     reasons = list(refusals(active, reached, outputs))
     touched = [body.results[o] for o in live if body.results[o] in reached or body.results[o] in targets]
     if touched:

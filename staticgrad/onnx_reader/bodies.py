@@ -97,18 +97,34 @@ def _typed_body(scope: Scope, node: onnx.NodeProto, graph: onnx.GraphProto, give
         kept, skipped = range(states), 0
     if len(handed) != len(graph.input):
         raise ModelError(f"the body has {len(graph.input)} inputs, {len(handed)} are handed to it")
-    known = [t if t is not None else d for t, d in zip(handed, declared, strict=True)]
+    known: list[TensorType] = [t if t is not None else d for t, d in zip(handed, declared, strict=True)]
     # What a Scan carries keeps the sizes that it has, whatever is known of them.
     free: set[Dim] = set() if node.op_type == "Loop" else {d for t in known for d in t.shape if is_unknown(d)}
+    # A body around this one may be read again: what changed here before is unknown from the start.
+    place = (*scope.names.calling, tuple(node.output))
+    changing = scope.names.changing.setdefault(place, set())
+    for position, axis in changing:
+        known[position] = _freed(known[position], axis, free)
     while True:
         body = _body(scope, graph, known)
         results = [v.type for v in body.outputs.values()][skipped:]
         wider = list(known)
         for position, result in zip(kept, results, strict=False):
             wider[position] = widened(known[position], result, free)
+            before, after = known[position].shape, wider[position].shape
+            changing.update((position, a) for a in range(min(len(before), len(after))) if before[a] != after[a])
         if wider == known:
             return body
         known = wider
+
+
+def _freed(type: TensorType, axis: int, free: set[Dim]) -> TensorType:
+    """The type with an unknown size on an axis, which may be any."""
+    if isinstance(type, OpaqueType) or axis >= len(type.shape):
+        return type
+    size = unknown()
+    free.add(size)
+    return TensorType(type.dtype, (*type.shape[:axis], size, *type.shape[axis + 1 :]))
 
 
 def read_scan_of_batches(scope: Scope, node: onnx.NodeProto) -> None:

@@ -119,8 +119,6 @@ def _checked(source: Source) -> Source:
             raise ModelError(f"{name} names version {opset.version} of the domain {shown(domain)} ({source_line()})")
         if not domain:
             newest = onnx.defs.onnx_opset_version()
-            if opset.version < 1:
-                raise ModelError(f"{name} has opset {opset.version}, which there never was ({source_line()})")
             if opset.version > newest:
                 raise UnsupportedOperatorError(
                     f"{name} has opset {opset.version}, the installed onnx knows {newest}; install a newer onnx "

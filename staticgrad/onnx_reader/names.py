@@ -46,6 +46,8 @@ class Names:
         self.most = check_expansion(source.proto.graph, self.functions)
         self.calling: list[Function] = []
         self.calls: dict[int, Value] = {}
+        self.changing: dict[object, set[tuple[int, int]]] = {}
+        """For bodies that were read: which input has a size, on which axis, that changes from step to step."""
         self.unsupported: list[str] = []
         self.count = 0
         self.number = 0
