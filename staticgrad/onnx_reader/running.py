@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import onnx
 
@@ -66,19 +66,3 @@ class _Reader:
             roles = self.roles(function.node, function.output)
             self.known[key] = [roles.get(name, set()) for name in function.input]
         return self.known[key]
-
-
-def read_names(nodes: Iterable[onnx.NodeProto]) -> Mapping[str, int]:
-    """How many inputs of nodes, in bodies too, go by each name."""
-    counts: dict[str, int] = {}
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        for name in node.input:
-            counts[name] = counts.get(name, 0) + 1
-        for attribute in node.attribute:
-            if attribute.type == _GRAPH:
-                stack.extend(attribute.g.node)
-                for output in attribute.g.output:
-                    counts[output.name] = counts.get(output.name, 0) + 1
-    return counts
