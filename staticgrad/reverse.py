@@ -120,9 +120,12 @@ def _pull_through_body(node: Node, arrived: Sequence[Value | None], reached: set
     """The cotangents of a node's inputs by the derivative of the operator's body."""
     assert node.op.body is not None
     result = node.op.body(*node.inputs, **node.attributes)
+    given = result if isinstance(result, tuple) else (result,)
     seeds: Cotangents = {}
-    for y, g in zip(result if isinstance(result, tuple) else (result,), arrived, strict=False):
-        if y is not None and g is not None:
+    for y, g in itertools.zip_longest(given, arrived):
+        if g is not None:
+            # A body leaves out outputs without a derivative only.
+            assert y is not None, f"the body of {node.op.name} leaves out an output whose cotangent came"
             seeds[y] = added(seeds[y], g) if y in seeds else g
     ends = list(dict.fromkeys(differentiable_inputs(node)))
     targets = [x for x in ends if x in reached and x.type.dtype.is_float]

@@ -295,9 +295,11 @@ class Rebuild:
                 return None
         elif not self._is_deterministic(entry):
             return None
-        attributes: tuple[Any, ...] = tuple(node.attributes.values())
+        # With their names: not everybody gives them in the same order.
+        attributes: tuple[Any, ...] = tuple(node.attributes.items())
         if name == "ConstantOfShape":
-            attributes = tuple((a.dtype, a.shape, a.tobytes()) if isinstance(a, np.ndarray) else a for a in attributes)
+            array = node.attributes["value"]
+            attributes = (None if array is None else (array.dtype, array.shape, array.tobytes()),)
         # Optional outputs that one of two nodes lacks are no outputs of both.
         return (name, len(node.outputs), *map(id, node.inputs), attributes)
 

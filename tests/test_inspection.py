@@ -208,6 +208,15 @@ def test_sizes_whole_numbers_and_chosen_names() -> None:
         sg.check_gradient(gather, wrt="z")
 
 
+def test_sparse_parameters_are_checked() -> None:
+    model = built([helper.make_node("Mul", ["x", "w"], ["y"])], {"x": [3]}, ["y"])
+    sparse = model.graph.sparse_initializer.add(dims=[3])
+    sparse.values.CopyFrom(onnx.numpy_helper.from_array(np.array([1, 2], np.float32), "w"))
+    sparse.indices.CopyFrom(onnx.numpy_helper.from_array(np.array([0, 2]), "w.indices"))
+    found = sg.check_gradient(model)
+    assert [c.name for c in found.checks] == ["x", "w"] and found.right
+
+
 def test_what_cannot_be_checked_is_refused() -> None:
     nodes = [helper.make_node("RandomUniformLike", ["x"], ["r"]), helper.make_node("Mul", ["x", "r"], ["y"])]
     with pytest.raises(sg.GradientError, match="other numbers in every run"):

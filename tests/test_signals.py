@@ -278,6 +278,11 @@ def test_a_determinant_has_the_derivative_of_its_cofactors_also_without_an_inver
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_a_determinant_of_nothing_has_a_derivative_of_nothing() -> None:
+    x = sg.input("x", (2, 0, 0))
+    assert sg.vjp(ops.det(x), x, np.ones(2, np.float32)).type == x.type
+
+
 # - Einsum -
 
 SIZES = {"a": 2, "b": 3, "c": 4, "d": 2}

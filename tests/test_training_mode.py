@@ -13,6 +13,7 @@ from onnx import numpy_helper, parser
 from test_train_model import X, check_contract, draw, inference_of, model, run, trained
 
 import staticgrad as sg
+from staticgrad.graph import Leaf
 
 functional = sg.nn.functional
 
@@ -478,3 +479,17 @@ def test_heads_that_make_no_sense(arguments: tuple[Any, ...], text: str) -> None
     with pytest.raises(sg.StaticgradError) as error:
         sg.from_onnx(normalizing()).replace_output(*arguments)
     assert text in str(error.value)
+
+
+def test_a_statistic_that_is_read_otherwise_is_none_in_models_that_are_not_sorted() -> None:
+    tensors = [onnx.numpy_helper.from_array(np.ones(3, np.float32), name) for name in ("s", "b", "m", "v")]
+    nodes = [
+        onnx.helper.make_node("BatchNormalization", ["x", "s", "b", "m", "v"], ["z"]),
+        onnx.helper.make_node("Add", ["z", "copy"], ["y"]),
+        onnx.helper.make_node("Identity", ["m"], ["copy"]),
+    ]
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2, 3]) for name in "xy")
+    graph = onnx.helper.make_graph(nodes, "g", [x], [y], tensors)
+    model = sg.from_onnx(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8))
+    kinds = {name: p.node.kind for name, p in model.parameters.items() if isinstance(p.node, Leaf)}
+    assert kinds == {"s": "parameter", "b": "parameter", "m": "parameter", "v": "state"}

@@ -13,7 +13,7 @@ import onnx
 from staticgrad.errors import DeclarationError, FeedError, GradientError, RunError, shown
 from staticgrad.graph import Array, Value
 from staticgrad.models.columns import aligned, type_text
-from staticgrad.models.gradient import gradient_model
+from staticgrad.models.gradient import gradient_model, initial_of
 from staticgrad.models.model import ModelLike, chosen
 from staticgrad.models.running import Runner, opened_at
 from staticgrad.models.widening import doubled
@@ -114,7 +114,7 @@ def check_gradient(
     generator = np.random.default_rng(seed)
     base = _feeds(reading.inputs, feeds or {}, sizes or {}, generator, source.name)
     opened = opened_at(source, [n for n in wanted if n in reading.parameters])
-    base |= {n: source.array(t) for n, t in _initializers(source).items() if n in wanted and n in reading.parameters}
+    base |= initial_of({n: reading.parameters[n] for n in wanted if n in reading.parameters})
     question = _Question(source.name, opened, gradient, outputs, wanted, list(reading.outputs))
     random = [n for n in wanted if n in reading.inputs and n not in (feeds or {})]
     return question.answered(base, random, generator, names)
@@ -214,7 +214,7 @@ class _Question:
         own = [self.own(feeds)[i] for i in self.positions]
         seeds = [np.asarray(generator.standard_normal(y.shape)).astype(y.dtype) for y in own]
         formal = [n for n in self.gradient.names if n.startswith(f"{_PREFIX}.cotangent.")]
-        given = dict(zip(formal, seeds, strict=False))
+        given = dict(zip(formal, seeds, strict=bool(formal)))
         if not formal:
             seeds = [np.ones((), own[0].dtype)]
         try:
@@ -313,10 +313,6 @@ def _judged(name: str, type: TensorType, pulled: float, size: float, slope: _Slo
 
 def _names(model: onnx.ModelProto) -> set[str]:
     return {t.name for t in model.graph.initializer}
-
-
-def _initializers(source: Source) -> dict[str, onnx.TensorProto]:
-    return {t.name: t for t in source.proto.graph.initializer}
 
 
 def _feeds(

@@ -111,7 +111,7 @@ def _check_free(names: Iterable[str], reading: Reading, source: Source) -> None:
 
 def to_proto(graph: Graph, reading: Reading, source: Source, kind: str) -> onnx.ModelProto:
     """A graph made from a model as a model again: its initializers and metadata stay."""
-    initial = _initial(reading.parameters)
+    initial = initial_of(reading.parameters)
     metadata = {p.key: p.value for p in source.proto.metadata_props} | exporters.metadata_of(kind, ())
     used = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs.values())
     kept = {n: v for n, v in graph.inputs.items() if n not in initial or v in used}
@@ -121,7 +121,8 @@ def to_proto(graph: Graph, reading: Reading, source: Source, kind: str) -> onnx.
     return proto
 
 
-def _initial(values: Mapping[str, Value]) -> dict[str, Array]:
+def initial_of(values: Mapping[str, Value]) -> dict[str, Array]:
+    """The numbers that leaves have to begin with, by name."""
     found = {}
     for name, value in values.items():
         if isinstance(value.node, Leaf) and value.node.initial is not None:

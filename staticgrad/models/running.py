@@ -72,6 +72,14 @@ def opened_at(source: Source, names: Iterable[str]) -> onnx.ModelProto:
         elif tensor.name not in formal:
             info = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
             opened.graph.input.append(info)
+    for position in reversed(range(len(opened.graph.sparse_initializer))):
+        sparse = opened.graph.sparse_initializer[position]
+        name = sparse.values.name
+        if name in wanted:
+            if name not in formal:
+                info = onnx.helper.make_tensor_value_info(name, sparse.values.data_type, list(sparse.dims))
+                opened.graph.input.append(info)
+            del opened.graph.sparse_initializer[position]
     copies = [onnx.TensorProto.FromString(t.SerializeToString()) for t in kept]
     del opened.graph.initializer[:]
     opened.graph.initializer.extend(copies)

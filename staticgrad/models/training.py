@@ -139,7 +139,7 @@ def _prepared(model: Model, training: bool, fed: Iterable[str]) -> Prepared:
         running = name in model.reading.running
         leaf = Leaf("state" if running else "parameter", name, value.type, value.node.initial, not running)
         stands_for[value] = leaf.outputs[0]
-    ends = {name: value for name, value in model.reading.outputs.items()}
+    ends = dict(model.reading.outputs)
     behind = {head.at: model.values[head.at] for head in model.heads if head.at is not None}
     for head in reversed(model.heads):
         if head.at is not None:
@@ -197,13 +197,13 @@ def _compared(
         raise DeclarationError(
             f"{model.name} has no output {shown(output)}; it has {', '.join(outputs)} ({source_line()})"
         )
+    if not isinstance(target, str) or not target or target == "loss" or target.endswith(".next"):
+        raise DeclarationError(f"target={shown(target)} is no name for an input of the step ({source_line()})")
     if target in model.inputs or target in model.parameters or target in outputs:
         raise DeclarationError(
             f"{model.name} has a value called {target!r} already; give the target another name, as in "
             f"target={target + '_expected'!r} ({source_line()})"
         )
-    if not isinstance(target, str) or not target or target == "loss" or target.endswith(".next"):
-        raise DeclarationError(f"target={shown(target)} is no name for an input of the step ({source_line()})")
     return output, target_for(loss, outputs[output], target)
 
 
@@ -239,7 +239,7 @@ def _result(what: str, function: object, arguments: Iterable[Value]) -> Value:
 
 def _parameters(model: Model, loss: Value, params: list[str] | None, freeze: list[str] | None) -> list[Value]:
     """The parameters to train."""
-    reached = [leaf for leaf in leaves_behind([loss], derivative=True) if leaf.kind == "parameter"]
+    reached = {leaf: None for leaf in leaves_behind([loss], derivative=True) if leaf.kind == "parameter"}
     found = {name: p for name, p in model.parameters.items() if isinstance(p.node, Leaf) and p.node.kind == "parameter"}
     found.update({leaf.name: leaf.outputs[0] for leaf in reached})
     known_as = old_names(model.source.proto)

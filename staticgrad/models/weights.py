@@ -11,7 +11,7 @@ import onnx
 from staticgrad.errors import DTypeError, ShapeError
 from staticgrad.graph import Array
 from staticgrad.onnx_reader import Source
-from staticgrad.onnx_reader.running import read_names
+from staticgrad.onnx_reader.ordering import all_nodes
 from staticgrad.origin import source_line
 from staticgrad.types import TensorType, as_dtype
 
@@ -103,10 +103,10 @@ def write_statistics(graph: onnx.GraphProto, statistics: Iterable[Statistic], st
     for name, reading in readers.items():
         for statistic in reading:
             layers[statistic.layer].input[statistic.position] = ""
-        counts = read_names(graph.node)
+        read = _read_by(graph.node)
         results = {output.name for output in graph.output}
         giving = [i for i, node in enumerate(graph.node) if list(node.output) == [name]]
-        if giving and name not in counts and name not in results:
+        if giving and name not in read and name not in results:
             # The file held it as a copy of what it shared.
             del graph.node[giving[0]]
         taken = _names(graph)
@@ -116,6 +116,16 @@ def write_statistics(graph: onnx.GraphProto, statistics: Iterable[Statistic], st
         for statistic in reading:
             layers[statistic.layer].input[statistic.position] = own
         exporters.write_tensor(graph.initializer.add(), own, state[name])
+
+
+def _read_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """The names that nodes read, and those in their bodies."""
+    found: set[str] = set()
+    for node in all_nodes(nodes):
+        found.update(node.input)
+        for attribute in node.attribute:
+            found.update(output.name for output in attribute.g.output)
+    return found
 
 
 def _names(graph: onnx.GraphProto) -> set[str]:
@@ -136,7 +146,7 @@ def put_into_inference(proto: onnx.ModelProto) -> None:
         _infer(function.node)
         _drop(function.node, set(function.output))
     flags = _infer(proto.graph.node)
-    read = {*read_names(proto.graph.node), *(v.name for v in (*proto.graph.input, *proto.graph.output))}
+    read = {*_read_by(proto.graph.node), *(v.name for v in (*proto.graph.input, *proto.graph.output))}
     _drop(proto.graph.node, read)
     initializers = proto.graph.initializer
     for position in reversed(range(len(initializers))):
@@ -170,7 +180,7 @@ def _infer(nodes: Any) -> set[str]:
 
 def _drop(nodes: Any, results: set[str]) -> None:
     """Take out the constants that nothing reads."""
-    read = read_names(nodes)
+    read = _read_by(nodes)
     for position in reversed(range(len(nodes))):
         node = nodes[position]
         if node.op_type == "Constant" and not node.domain and not any(n in read or n in results for n in node.output):

@@ -11,11 +11,10 @@ import onnx
 from staticgrad.errors import DeclarationError
 from staticgrad.onnx_reader.tensors import array_of
 from staticgrad.ops.onnx_types import read_type
-from staticgrad.ops.registry import Operator
+from staticgrad.ops.registry import DTYPE_ATTRIBUTES, Operator
 from staticgrad.types import dtype_from_onnx, unknown
 
 _PROTO = onnx.AttributeProto
-_DTYPES = {"to", "dtype", "output_dtype", "precision"}
 
 
 def attributes_of(
@@ -40,7 +39,7 @@ def attributes_of(
 def _value(given: onnx.AttributeProto, default: Any, folder: Path | None) -> Any:
     kind = given.type
     if kind == _PROTO.INT:
-        if given.name in _DTYPES and not isinstance(default, int):
+        if given.name in DTYPE_ATTRIBUTES and not isinstance(default, int):
             return dtype_from_onnx(given.i) if given.i else None
         return bool(given.i) if isinstance(default, bool) else given.i
     if kind == _PROTO.FLOAT:

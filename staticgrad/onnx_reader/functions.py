@@ -23,10 +23,9 @@ def call(scope: Scope, key: Function, node: onnx.NodeProto, number: int) -> None
     if names.calling or not key[0] or names.inline is True or (names.inline and number in names.inline):
         expand(scope, function, node, key)
         return
-    kept = dict(scope.values)
+    # What it is made of tells the types; the node as it stands then takes the names of its outputs.
     expand(scope, function, node, key)
     types = [None if not n else scope.values[n] for n in node.output]
-    scope.values = kept
     written = tuple(f.SerializeToString(deterministic=True) for f in _called(scope.names, key))
     reason = "a function of the model is differentiated as its body"
     entry = Foreign(node.op_type, key[0], reason, written, scope.opsets.get(key[0], 1), key[2])
@@ -69,8 +68,10 @@ def expand(scope: Scope, function: onnx.FunctionProto, node: onnx.NodeProto, key
     for position, name in enumerate(function.input):
         inner.values[name] = given[position] if position < len(given) else None
     names.calling.append(key)
-    names.read(inner, function.node)
-    names.calling.pop()
+    try:
+        names.read(inner, function.node)
+    finally:
+        names.calling.pop()
     for name, result in zip(node.output, function.output, strict=False):
         if name:
             scope.values[name] = inner.lookup(result)

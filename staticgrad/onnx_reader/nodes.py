@@ -44,11 +44,14 @@ _GONE = {"Scatter", "Upsample"}
 def read_nodes(scope: Scope, nodes: Sequence[onnx.NodeProto]) -> None:
     """Read all nodes, each after those that it depends on."""
     scope.names.depth += 1
-    if scope.names.depth > DEEPEST:
-        raise ModelError(f"bodies and functions are nested deeper than {DEEPEST}")
-    for node in in_order(nodes, scope.values):
-        _node(scope, _bound(scope, node))
-    scope.names.depth -= 1
+    try:
+        if scope.names.depth > DEEPEST:
+            raise ModelError(f"bodies and functions are nested deeper than {DEEPEST}")
+        for node in in_order(nodes, scope.values):
+            _node(scope, _bound(scope, node))
+    finally:
+        # Of a newer node another form is tried where one cannot be read.
+        scope.names.depth -= 1
 
 
 def _bound(scope: Scope, node: onnx.NodeProto) -> onnx.NodeProto:

@@ -17,7 +17,7 @@ from staticgrad.onnx_reader.names import Names, check_name
 from staticgrad.onnx_reader.nodes import read_nodes
 from staticgrad.onnx_reader.running import running_statistics
 from staticgrad.onnx_reader.scope import Scope
-from staticgrad.onnx_reader.signatures import check_text
+from staticgrad.onnx_reader.signatures import check_text, domain_of
 from staticgrad.onnx_reader.tensors import array_of, dense_of
 from staticgrad.ops.onnx_types import read_type
 from staticgrad.ops.registry import constant
@@ -132,10 +132,7 @@ class _Model:
         return Reading(whole, inputs, outputs, parameters, values, self.names.calls, running)
 
     def _opsets(self) -> dict[str, int]:
-        opsets: dict[str, int] = {}
-        for opset in self.proto.opset_import:
-            opsets["" if opset.domain == "ai.onnx" else opset.domain] = opset.version
-        return opsets
+        return {domain_of(opset.domain): opset.version for opset in self.proto.opset_import}
 
     def _initializers(self, graph: onnx.GraphProto) -> Iterable[tuple[str, Array, Any]]:
         for tensor in graph.initializer:

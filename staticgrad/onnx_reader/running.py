@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Sequence
 
 import onnx
+
+from staticgrad.onnx_reader.ordering import in_order
+from staticgrad.onnx_reader.signatures import domain_of
 
 _GRAPH = onnx.AttributeProto.GRAPH
 _STATISTICS = (3, 4)
@@ -17,7 +20,8 @@ Roles = dict[str, set[str]]
 def running_statistics(model: onnx.ModelProto) -> set[str]:
     """The initializers that batch normalizations read as running mean or variance, and that nothing else reads."""
     reader = _Reader(model)
-    roles = reader.roles(model.graph.node, [output.name for output in model.graph.output])
+    formal = {v.name for v in model.graph.input} | {t.name for t in model.graph.initializer}
+    roles = reader.roles(model.graph.node, [output.name for output in model.graph.output], formal)
     return {tensor.name for tensor in model.graph.initializer if roles.get(tensor.name) == {"statistic"}}
 
 
@@ -26,11 +30,15 @@ class _Reader:
         self.functions = {(f.domain, f.name, f.overload): f for f in model.functions}
         self.known: dict[tuple[str, str, str], list[set[str]]] = {}
 
-    def roles(self, nodes: Iterable[onnx.NodeProto], results: Iterable[str]) -> Roles:
-        """What the names of a graph are read as, in bodies of loops and branches and in functions too."""
+    def roles(self, nodes: Sequence[onnx.NodeProto], results: Iterable[str], formal: Container[str]) -> Roles:
+        """What the names of a graph are read as, in bodies of loops and branches and in functions too.
+
+        No node may give one of the `formal` names.
+        """
         found: Roles = {name: {"other"} for name in results}
-        for node in reversed(list(nodes)):
-            standard = node.domain in ("", "ai.onnx")
+        # From the readers of a name to its giver, in models that are not sorted too.
+        for node in reversed(list(in_order(nodes, formal))):
+            standard = not domain_of(node.domain)
             called = None if standard else self._called(node)
             for position, name in enumerate(node.input):
                 if called is not None:
@@ -49,9 +57,9 @@ class _Reader:
 
     def _inner(self, graph: onnx.GraphProto, outer: Roles) -> None:
         own = {v.name for v in graph.input} | {t.name for t in graph.initializer}
-        own.update(name for node in graph.node for name in node.output)
-        for name, role in self.roles(graph.node, [output.name for output in graph.output]).items():
-            if name not in own:
+        given = {name for node in graph.node for name in node.output}
+        for name, role in self.roles(graph.node, [output.name for output in graph.output], own).items():
+            if name not in own and name not in given:
                 outer[name] = outer.get(name, set()) | role
 
     def _called(self, node: onnx.NodeProto) -> list[set[str]] | None:
@@ -63,22 +71,6 @@ class _Reader:
         if key not in self.known:
             # A function that calls itself is refused elsewhere.
             self.known[key] = []
-            roles = self.roles(function.node, function.output)
+            roles = self.roles(function.node, function.output, function.input)
             self.known[key] = [roles.get(name, set()) for name in function.input]
         return self.known[key]
-
-
-def read_names(nodes: Iterable[onnx.NodeProto]) -> Mapping[str, int]:
-    """How many inputs of nodes, in bodies too, go by each name."""
-    counts: dict[str, int] = {}
-    stack = list(nodes)
-    while stack:
-        node = stack.pop()
-        for name in node.input:
-            counts[name] = counts.get(name, 0) + 1
-        for attribute in node.attribute:
-            if attribute.type == _GRAPH:
-                stack.extend(attribute.g.node)
-                for output in attribute.g.output:
-                    counts[output.name] = counts.get(output.name, 0) + 1
-    return counts

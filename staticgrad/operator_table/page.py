@@ -7,7 +7,7 @@ from collections import Counter
 import onnx
 
 from staticgrad.operator_table.providers import CUDA_SOURCE
-from staticgrad.operator_table.rows import KINDS, NOTHING, REFUSED, ZERO, Row, known_facts, rows
+from staticgrad.operator_table.rows import KINDS, NOTHING, REFUSED, ZERO, known_facts, rows
 
 
 def markdown() -> str:
@@ -80,6 +80,3 @@ def markdown() -> str:
 
 def _line(*cells: str | None) -> str:
     return "| " + " | ".join((cell or "").replace("|", "\\|") for cell in cells) + " |"
-
-
-__all__ = ["Row", "markdown"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from staticgrad.origin import source_line
 from staticgrad.types import Dim, DType, TensorType
 
 Inside = Callable[[Node], bool]
-Made = TypeVar("Made")
 
 
 def formal(name: str, type: TensorType) -> Value:
@@ -122,7 +121,9 @@ def loop(
 def loop_body(function: Callable[..., Any], types: Sequence[TensorType]) -> tuple[dict[str, Graph], list[Value]]:
     """The attributes of a Loop whose states have these types at first, and what its body captures."""
 
-    def made(current: Sequence[TensorType]) -> tuple[tuple[dict[str, Graph], list[Value]], list[TensorType]]:
+    current = list(types)
+    free: set[Dim] = set()
+    while True:
         inside = made_from_here()
         formals = {
             "step": formal("step", TensorType(DType.int64, ())),
@@ -137,27 +138,11 @@ def loop_body(function: Callable[..., Any], types: Sequence[TensorType]) -> tupl
                 f"the body of a loop gives {len(following)} states, {len(types)} are carried ({source_line()})"
             )
         results = (going if goes_on is None else goes_on, *following, *_values(outputs, "outputs"))
-        captured = captured_by(results, formals.values(), inside)
-        return ({"body": body_of("body", formals, results, captured)}, captured), [v.type for v in following]
-
-    return settled(made, types)
-
-
-def settled(
-    made: Callable[[Sequence[TensorType]], tuple[Made, Sequence[TensorType]]], types: Sequence[TensorType]
-) -> Made:
-    """What `made` gives for the types that carried values have at every step, if they have `types` at first.
-
-    `made` takes types and gives something with the types that come out of a step; it is called again, with unknown
-    sizes in the place of those that change, until nothing does.
-    """
-    current = list(types)
-    free: set[Dim] = set()
-    while True:
-        result, following = made(current)
-        wider = [widened(a, b, free) for a, b in zip(current, following, strict=True)]
+        # Sizes that change from step to step are unknown at all of them.
+        wider = [widened(a, b.type, free) for a, b in zip(current, following, strict=True)]
         if wider == current:
-            return result
+            captured = captured_by(results, formals.values(), inside)
+            return {"body": body_of("body", formals, results, captured)}, captured
         current = wider
 
 

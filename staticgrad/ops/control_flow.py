@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError
 from staticgrad.graph import Graph, Value, constant_of
 from staticgrad.ops.kinds import normal_axis
 from staticgrad.ops.onnx_types import is_sequence, joined_sequence, rankless
-from staticgrad.ops.registry import Operator, onnx_op
+from staticgrad.ops.registry import onnx_op
 from staticgrad.types import Dim, OpaqueType, Shape, TensorType, dims_agree, is_unknown, unknown
 
 
@@ -235,6 +234,3 @@ def scan_operator(
     are stacked along `scan_output_axes`, from the back to the front where `scan_output_directions` is 1. onnxruntime
     has no Scan over sequences of length 0.
     """
-
-
-WITH_GRAPHS: tuple[Operator[Any, Any], ...] = (if_operator, loop_operator, scan_operator)

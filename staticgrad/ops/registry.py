@@ -185,7 +185,7 @@ class Operator(Generic[P, R]):
     def as_body(self, body: Rule) -> Rule:
         """Decorator: the operator's outputs from its inputs and attributes, by operators that have a derivative.
 
-        An optional output that the body does not give has no derivative.
+        Only outputs that are not floating may be None or left out at the end.
         """
         self.body = body
         return body
@@ -230,7 +230,7 @@ class Operator(Generic[P, R]):
         attributes = dict(self.attributes)
         for name, value in keywords.items():
             if name in attributes:
-                if name in _DTYPE_ATTRIBUTES and value is not None:
+                if name in DTYPE_ATTRIBUTES and value is not None:
                     value = element_type(value)
                 attributes[name] = tuple(value) if isinstance(value, list) else value
             elif name in self.input_names and not self.variadic and self.input_names.index(name) >= len(inputs):
@@ -259,7 +259,7 @@ class Operator(Generic[P, R]):
         return f"<operator {self.name}>"
 
 
-_DTYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "precision")
+DTYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "precision")
 
 
 def _can_hold(type: TensorType, content: Content) -> bool:
