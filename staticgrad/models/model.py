@@ -211,7 +211,7 @@ def _fitting(name: str, formal: Value, given: Any) -> Value:
 
 
 def from_onnx(model: ModelLike) -> Model:
-    """Read an ONNX model of any opset from 7 on: a path, bytes or a ModelProto.
+    """Read an ONNX model of any opset from 7 on (of older ones, what means the same): a path, bytes or a ModelProto.
 
     Floating initializers become parameters, `Constant` nodes literals. Names of sizes are no promise in models: such a
     size is of unknown value here, and may be 1.
