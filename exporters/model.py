@@ -8,12 +8,23 @@ from typing import Any
 import numpy as np
 import onnx
 
-from staticgrad.graph import Array, Graph, Leaf, Node, Value, bodies, collection_paused, constant_of, with_inner
+from staticgrad.graph import (
+    Array,
+    Graph,
+    Leaf,
+    Node,
+    Value,
+    any_opaque,
+    bodies,
+    collection_paused,
+    constant_of,
+    with_inner,
+)
 from staticgrad.ops.foreign import Foreign
 from staticgrad.ops.onnx_types import write_type
-from staticgrad.ops.registry import DIALECT
+from staticgrad.ops.registry import DIALECT, Operator
 from staticgrad.origin import SourceLine
-from staticgrad.types import DType, OpaqueType, TensorType, as_dtype
+from staticgrad.types import DType, TensorType, as_dtype
 
 from .opset import FLOOR, lowest_opset, opset_beside, stamp
 
@@ -79,7 +90,7 @@ class _Writer:
         self.domains: dict[str, int] = {}
         self.functions: dict[bytes, None] = {}
         self.literals: Any = None
-        self.used: set[Value] = set()
+        self.used: set[Value | None] = set()
         self.sources: dict[SourceLine, str] = {}
         self.seen: set[Any] = set()
 
@@ -112,7 +123,7 @@ class _Writer:
                 self.names[value] = name
         self.used.update(outputs.values())
         for node in graph.nodes:
-            self.used.update(v for v in node.inputs if v is not None)
+            self.used.update(node.inputs)
         for node in graph.nodes:
             if node.op.name == "Constant":
                 value = node.outputs[0]
@@ -158,9 +169,9 @@ class _Writer:
         names = self.names
         operator = node.op.name
         inputs = ["" if v is None else names[v] for v in node.inputs]
-        given = list(inputs)
-        captured = max((body.captures for body in bodies(node).values()), default=0)
-        del inputs[len(inputs) - captured :]
+        given, inner = inputs, bodies(node)
+        if inner:
+            inputs = inputs[: len(inputs) - max(body.captures for body in inner.values())]
         # A Loop names both of what may end it, given or not.
         while len(inputs) > (2 if operator == "Loop" else 0) and not inputs[-1]:
             inputs.pop()
@@ -171,16 +182,7 @@ class _Writer:
             self._copy_statistics(proto, node, inputs)
         foreign = node.op if isinstance(node.op, Foreign) else None
         kind = operator if foreign is None else foreign.operator
-        kept = [v in self.used or self._is_needed(node, position) for position, v in enumerate(node.outputs)]
-        unread = operator == "Dropout" and not kept[1] and _drops(node)
-        if unread:
-            kept[1] = True
-        while kept and not kept[-1]:
-            kept.pop()
-        for position, value in enumerate(node.outputs):
-            if kept[position : position + 1] == [True] and value not in names:
-                names[value] = self._fresh(_stem(node, position))
-        outputs = [names[v] if keep else "" for v, keep in zip(node.outputs, kept, strict=False)]
+        outputs, unread = self._outputs(node)
         written = proto.node.add(op_type=kind, name=outputs[0] if outputs else kind, input=inputs, output=outputs)
         source = node.source
         if source not in self.sources:
@@ -193,19 +195,38 @@ class _Writer:
             attributes = _given_attributes(written, node, self._schema(operator))
             results = [v.type.dtype for v in node.outputs[: len(outputs)]]
             known = (operator, len(types), *types, *results, *attributes.items()) if operator not in _FILLED else None
-            if any(type(v.type) is OpaqueType for v in (*node.inputs, *node.outputs) if v is not None):
+            if isinstance(node.op, Operator) and node.op.opaque and any_opaque(node):
                 # What is no tensor the older forms may not take.
                 self.opset = max(self.opset, onnx.defs.get_schema(operator, DIALECT).since_version)
             elif known is None or known not in self.seen:
                 self.seen.add(known)
                 self.opset = max(self.opset, lowest_opset(operator, types, results, attributes))
-        for key, body in bodies(node).items():
+        for key, body in inner.items():
             attribute = written.attribute.add(name=key, type=_ATTRIBUTE.GRAPH)
             self._inner(attribute.g, body, given, foreign is not None)
         if unread:
             # onnxruntime's optimiser takes a Dropout out, of training too, if nothing reads its mask.
             name = self._fresh(f"{outputs[1]}.shape")
             proto.node.add(op_type="Shape", name=name, input=[outputs[1]], output=[name])
+
+    def _outputs(self, node: Node) -> tuple[list[str], bool]:
+        """The names of a node's outputs, and whether one is written only that onnxruntime keeps the node."""
+        names = self.names
+        if len(node.outputs) == 1:
+            value = node.outputs[0]
+            if value not in names:
+                names[value] = self._fresh(_stem(node, 0))
+            return [names[value]], False
+        kept = [v in self.used or self._is_needed(node, position) for position, v in enumerate(node.outputs)]
+        unread = node.op.name == "Dropout" and not kept[1] and _drops(node)
+        if unread:
+            kept[1] = True
+        while kept and not kept[-1]:
+            kept.pop()
+        for position, (value, keep) in enumerate(zip(node.outputs, kept, strict=False)):
+            if keep and value not in names:
+                names[value] = self._fresh(_stem(node, position))
+        return [names[v] if keep else "" for v, keep in zip(node.outputs, kept, strict=False)], unread
 
     def _is_needed(self, node: Node, position: int) -> bool:
         """Whether an output that nothing reads is written: kernels are faster without optional ones."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from staticgrad.errors import DeclarationError, SymbolicValueError
 from staticgrad.methods import Methods
 from staticgrad.origin import Origin, SourceLine, current_origin, source_line
-from staticgrad.types import Dim, DType, TensorType, is_unknown
+from staticgrad.types import Dim, DType, OpaqueType, TensorType, is_unknown
 
 Array = NDArray[Any]
 Content = tuple[Dim, ...] | Dim
@@ -350,7 +350,17 @@ def print_graph(graph: Graph, sections: Mapping[str, Sequence[Node]] | None = No
 
 def bodies(node: Node) -> dict[str, Graph]:
     """The graphs among the attributes of a node."""
-    return {key: value for key, value in node.attributes.items() if isinstance(value, Graph)}
+    # Nearly all nodes have none.
+    found: dict[str, Graph] = {}
+    for key, value in node.attributes.items():
+        if type(value) is Graph:
+            found[key] = value
+    return found
+
+
+def any_opaque(node: Node) -> bool:
+    """Whether something that is no tensor of known rank goes in or comes out."""
+    return any(type(v.type) is OpaqueType for v in (*node.inputs, *node.outputs) if v is not None)
 
 
 def with_inner(nodes: Iterable[Node]) -> Iterator[Node]:

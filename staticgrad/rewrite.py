@@ -15,6 +15,7 @@ from staticgrad.graph import (
     Node,
     OperatorEntry,
     Value,
+    any_opaque,
     bodies,
     collection_paused,
     constant_of,
@@ -85,7 +86,7 @@ class Rebuild:
         self.canonical: dict[Node, tuple[Value, ...]] = {}
         self.deterministic: dict[OperatorEntry, bool] = {}
         self.inner: dict[Any, Graph] = {}
-        self.used: set[Value] = set()
+        self.used: set[Value | None] = set()
         self.lost_derivatives = False
 
     def graph(self, graph: Graph, known: Mapping[Value, Value] = MappingProxyType({})) -> Graph:
@@ -129,7 +130,8 @@ class Rebuild:
     def _count_uses(self, graph: Graph) -> None:
         """Note which values the nodes and outputs of a graph need."""
         self.used.update(graph.outputs.values())
-        self.used.update(v for node in graph.nodes for v in node.inputs if v is not None)
+        for node in graph.nodes:
+            self.used.update(node.inputs)
 
     def _body(self, body: Graph, inputs: Sequence[Value | None]) -> Graph:
         """The rebuilt body of a loop or a branch of a node with these inputs."""
@@ -242,8 +244,11 @@ class Rebuild:
         """The right side of the first equation that applies."""
         equations = self.equations.get(node.op.name)
         # What is known of tensors holds for others in places only.
-        if equations is not None and not any(
-            type(v.type) is OpaqueType for v in (*node.inputs, *node.outputs) if v is not None
+        entry = node.op
+        if (
+            equations is not None
+            and type(node.outputs[0].type) is not OpaqueType
+            and not (isinstance(entry, Operator) and entry.opaque and any_opaque(node))
         ):
             with rewriting(node):
                 for equation in equations:
