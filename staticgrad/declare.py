@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -14,13 +15,21 @@ from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Array, Leaf, Value, topological
 from staticgrad.ops.registry import Literal, element_type, literal
 from staticgrad.origin import source_line
-from staticgrad.types import TensorType, as_dtype, declared_shape
+from staticgrad.types import DType, TensorType, as_dtype, declared_shape
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./:-]*")
 
 
 class Initializer(Protocol):
-    """Something that makes the initial value of a parameter from its name."""
+    """Something that makes the initial value of a parameter from its name, whenever it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the value."""
+
+    @property
+    def dtype(self) -> DType:
+        """The element type of the value."""
 
     def array(self, name: str) -> Array:
         """The initial value; the same name gives the same numbers."""
@@ -78,21 +87,21 @@ def _state(kind: str, name: str, value: Initializer | Literal, requires_grad: bo
         return known
     if isinstance(value, Value):
         raise DeclarationError(f"{kind} {name!r} needs numbers to start from, not a symbolic value ({source_line()})")
-    if isinstance(value, np.ndarray):
-        array: Array = value
-    elif callable(make := getattr(value, "array", None)):
-        array = make(name)
+    initial: Array | Callable[[], Array]
+    if not isinstance(value, np.ndarray) and callable(make := getattr(value, "array", None)):
+        # Made when it is asked for: a large table would stand in memory for as long as its declaration.
+        initial, dtype, shape = partial(make, name), as_dtype(value.dtype), value.shape  # type: ignore[union-attr]
     else:
-        array = literal(value).node.attributes["value"]  # type: ignore[arg-type]
-    dtype = element_type(array.dtype)
+        array = value if isinstance(value, np.ndarray) else literal(value).node.attributes["value"]  # type: ignore[arg-type]
+        dtype, shape = element_type(array.dtype), array.shape
+        initial = np.array(array, order="C")
+        initial.flags.writeable = False
     if requires_grad and not dtype.is_float:
         raise DTypeError(
             f"parameter {name!r} holds {dtype}, which has no gradient; give floats, or requires_grad=False, or use "
             f"sg.state ({source_line()})"
         )
-    array = np.array(array, order="C")
-    array.flags.writeable = False
-    leaf = Leaf(kind, name, TensorType(dtype, array.shape), array, requires_grad)  # type: ignore[arg-type]
+    leaf = Leaf(kind, name, TensorType(dtype, shape), initial, requires_grad)  # type: ignore[arg-type]
     return leaf.outputs[0]
 
 

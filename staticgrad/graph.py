@@ -122,23 +122,36 @@ class Node:
 
 
 class Leaf(Node):
-    """An input, a parameter or another state: a value that comes from outside the graph."""
+    """An input, a parameter or another state: a value that comes from outside the graph.
 
-    __slots__ = ("initial", "kind", "name", "requires_grad")
+    Its initial value is an array, None, or a function that makes the array whenever it is asked for.
+    """
+
+    __slots__ = ("_initial", "kind", "name", "requires_grad")
 
     def __init__(
         self,
         kind: Literal["input", "parameter", "state"],
         name: str,
         type: TensorType,
-        initial: Array | None = None,
+        initial: Array | Callable[[], Array] | None = None,
         requires_grad: bool = False,
     ) -> None:
         super().__init__(LEAF, (), NO_ATTRIBUTES, (type,))
         self.kind = kind
         self.name = name
-        self.initial = initial
+        self._initial = initial
         self.requires_grad = requires_grad
+
+    @property
+    def initial(self) -> Array | None:
+        """The value to start from."""
+        return self._initial() if callable(self._initial) else self._initial
+
+    @property
+    def has_initial(self) -> bool:
+        """Whether there is a value to start from."""
+        return self._initial is not None
 
 
 class _LeafEntry:

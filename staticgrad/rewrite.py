@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +30,9 @@ from staticgrad.types import OpaqueType, count_elements
 
 Equation = Callable[[Node], Value | None]
 """Left side in, right side out: a value equal to the node's first output, or None where the equation does not apply."""
+
+Fusion = Callable[[Node, Callable[[Value], bool]], Value | None]
+"""An equation that saves work only where nobody else reads what it takes in; it asks so of a value."""
 
 Trace = Callable[[str], Any]
 
@@ -79,14 +83,21 @@ def _is_random(operator: tuple[str, str]) -> bool:
 class Rebuild:
     """One sweep over a graph: equal nodes become one, nodes of literals literals, what no output needs is gone."""
 
-    def __init__(self, equations: Mapping[str, Sequence[Equation]], trace: Trace | None = None) -> None:
+    def __init__(
+        self,
+        equations: Mapping[str, Sequence[Equation]],
+        trace: Trace | None = None,
+        fusions: Mapping[str, Sequence[Fusion]] = MappingProxyType({}),
+    ) -> None:
         self.equations = equations
+        self.fusions = fusions
         self.trace = trace
         self.interned: dict[Any, Node] = {}
         self.canonical: dict[Node, tuple[Value, ...]] = {}
         self.deterministic: dict[OperatorEntry, bool] = {}
         self.inner: dict[Any, Graph] = {}
-        self.used: set[Value | None] = set()
+        self.used: Counter[Value | None] = Counter()
+        self.readers: Counter[Value] = Counter()
         self.lost_derivatives = False
 
     def graph(self, graph: Graph, known: Mapping[Value, Value] = MappingProxyType({})) -> Graph:
@@ -120,6 +131,7 @@ class Rebuild:
                     self.canonical[node] = tuple([self.canonical[common][p] for p in positions])
                 else:
                     self.canonical[node] = self._place(node)
+                self._count_readers(node)
             outputs = {name: self._lookup(value) for name, value in graph.outputs.items()}
             became = self._became(graph)
             rebuilt = Graph(graph.name, inputs, outputs, became=became, captures=graph.captures)
@@ -133,6 +145,14 @@ class Rebuild:
         for node in graph.nodes:
             self.used.update(node.inputs)
 
+    def _count_readers(self, node: Node) -> None:
+        """Note how many read what a node has become."""
+        for value, placed in zip(node.outputs, self.canonical[node], strict=True):
+            self.readers[placed] += self.used[value]
+
+    def _is_read_once(self, value: Value) -> bool:
+        return self.readers[value] <= 1
+
     def _body(self, body: Graph, inputs: Sequence[Value | None]) -> Graph:
         """The rebuilt body of a loop or a branch of a node with these inputs."""
         formals = list(body.inputs.values())[len(body.inputs) - body.captures :]
@@ -144,7 +164,7 @@ class Rebuild:
         known = {formal: value for formal, value in known.items() if value is not formal}
         key = (body, *known.items())
         if key not in self.inner:
-            self.inner[key] = Rebuild(self.equations, self.trace).graph(body, known)
+            self.inner[key] = Rebuild(self.equations, self.trace, self.fusions).graph(body, known)
         return self.inner[key]
 
     def _without_unused(self, node: Node, used: Sequence[Value]) -> tuple[Node, list[int]] | None:
@@ -167,6 +187,7 @@ class Rebuild:
             self.canonical[formal.node] = tuple(placed)
         for node in body.nodes:
             self.canonical[node] = self._place(node)
+            self._count_readers(node)
         results = tuple([self._lookup(value) for value in body.outputs.values()])
         for node, placed_before in outside.items():
             if placed_before is not None:
@@ -242,11 +263,12 @@ class Rebuild:
 
     def _rewritten(self, node: Node) -> Value | None:
         """The right side of the first equation that applies."""
-        equations = self.equations.get(node.op.name)
+        equations = self.equations.get(node.op.name, ())
+        fusions = self.fusions.get(node.op.name, ())
         # What is known of tensors holds for others in places only.
         entry = node.op
         if (
-            equations is not None
+            (equations or fusions)
             and type(node.outputs[0].type) is not OpaqueType
             and not (isinstance(entry, Operator) and entry.opaque and any_opaque(node))
         ):
@@ -254,10 +276,17 @@ class Rebuild:
                 for equation in equations:
                     result = equation(node)
                     if result is not None:
-                        if self.trace is not None:
-                            self.trace(f"{equation.__doc__}: {_shown(node.outputs[0])}  ->  {_shown(result)}")
-                        return result
+                        return self._traced(equation, node, result)
+                for fusion in fusions:
+                    result = fusion(node, self._is_read_once)
+                    if result is not None:
+                        return self._traced(fusion, node, result)
         return None
+
+    def _traced(self, rule: Equation | Fusion, node: Node, result: Value) -> Value:
+        if self.trace is not None:
+            self.trace(f"{rule.__doc__}: {_shown(node.outputs[0])}  ->  {_shown(result)}")
+        return result
 
     def _absorb(self, result: Value) -> Value:
         """Place the new nodes of an equation's right side."""

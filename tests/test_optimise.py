@@ -19,6 +19,7 @@ from staticgrad.errors import GradientError, StaticgradError
 from staticgrad.graph import Graph, Leaf, Value
 from staticgrad.optimise import optimise
 from staticgrad.optimise.equations import EQUATIONS
+from staticgrad.optimise.products import FUSIONS
 
 
 def graph_of(build: Callable[..., Any], *shapes: Any, dtype: str = "float32") -> Graph:
@@ -45,6 +46,23 @@ def applied(name: str, *inputs: Any, **attributes: Any) -> Value:
     """An operator as it is, whatever the syntax would make of it."""
     result: Value = sg.ops.OPERATORS[name](*inputs, **attributes)
     return result
+
+
+T = (20, 4)
+R = (3, 4)
+IDS = np.array([[1], [5], [-19]])
+ZEROS = "a = ConstantOfShape([20, 4], value=[0.0]); "
+UNIQUE = "Unique([1, 5, 1]); "
+SUMMED = (
+    f"{ZEROS}b = {UNIQUE}f = Unsqueeze(b, [1]); g = Shape(b); h = Concat(g, [4], axis=0); "
+    "i = ConstantOfShape(h, value=[0.0]); j = Unsqueeze(d, [1]); k = ScatterND(i, j, y, reduction=add); "
+)
+
+
+def places(x: Value, y: Value) -> Value:
+    """The rows `y` added up at `IDS` of a table of zeros like `x`."""
+    ids = np.resize(IDS, (y.type.shape[0], 1))
+    return ops.scatter_nd(sg.zeros_like(x), ids, y, reduction="add")
 
 
 CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
@@ -211,6 +229,25 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         "a = Cast(12, to=float32); r = Div(x, a)",
     ),
     ("dead code", lambda x: sg.split(x, 2)[0], [V], "r = Split(x, [2, 2])"),
+    ("k gemm(a, b)", lambda x, y: x @ y.T * 3, [M, M], "r = Gemm(x, y, alpha=3.0, transB=True)"),
+    ("k gemm(a, b, c)", lambda x, y, z: (x @ y.T + z) * 3, [M, M, (3,)], "r = Gemm(x, y, z, alpha=3.0, beta=3.0, transB=True)"),
+    ("0 gemm(a, b) keeps NaN", lambda x, y: x @ y.T * 0, [M, M], "a = Gemm(x, y, transB=True); r = Mul(a, 0.0)"),
+    ("gemm(a, b) + c", lambda x, y, z: x @ y.T + z, [M, M, (3, 3)], "r = Gemm(x, y, z, transB=True)"),
+    ("gemm(a, b) + k c", lambda x, y, z: z * 0.5 + x.T @ y, [M, M, (4, 4)], "r = Gemm(x, y, z, beta=0.5, transA=True)"),
+    ("k c - gemm(a, b)", lambda x, y, z: z * 0.5 - x.T @ y, [M, M, (4, 4)], "r = Gemm(x, y, z, alpha=-1.0, beta=0.5, transA=True)"),
+    ("a wider c", lambda x, y, z: x @ y.T + z, [M, M, (2, 3, 3)], "a = Gemm(x, y, transB=True); r = Add(a, z)"),
+    ("transpose(gemm(a, b))", lambda x, y: (x.T @ y).T, [M, M], "r = Gemm(y, x, transA=True)"),
+    ("a product read twice stays", lambda x, y: (p := x @ y.T) * 3 + p.exp(), [M, M], "a = Gemm(x, y, transB=True); b = Mul(a, 3.0); c = Exp(a); r = Add(b, c)"),
+    ("a float64 product of numbers that float32 has not", lambda x, y: x.double() @ y.double().T * 0.1, [M, M], "a = Cast(x, to=float64); b = Cast(y, to=float64); c = Gemm(a, b, transB=True); r = Mul(c, 0.1)"),
+    ("k rows at places", lambda x, y: places(x, y) * 3, [T, R], ZEROS + "b = Mul(y, 3.0); r = ScatterND(a, [[1], [5], [-19]], b, reduction=add)"),
+    ("-(rows at places)", lambda x, y: -places(x, y), [T, R], ZEROS + "b = Neg(y); r = ScatterND(a, [[1], [5], [-19]], b, reduction=add)"),
+    ("x + rows at places", lambda x, y: x + places(x, y), [T, R], "r = ScatterND(x, [[1], [5], [-19]], y, reduction=add)"),
+    ("x - rows at places", lambda x, y: x - places(x, y), [T, R], "a = Neg(y); r = ScatterND(x, [[1], [5], [-19]], a, reduction=add)"),
+    ("many rows at places", lambda x, y: x + places(x, y), [M, (9, 4)], "a = ConstantOfShape([3, 4], value=[0.0]); b = ScatterND(a, constant i64[9,1], y, reduction=add); r = Add(x, b)"),
+    ("rows at places squared", lambda x, y: (p := places(x, y)) * p, [T, R], SUMMED + "l = Mul(k, k); r = ScatterND(a, f, l, reduction=add)"),
+    ("rows at places divided", lambda x, y: places(x, y) / (x + 0.5).sqrt(), [T, R], SUMMED + "l = Gather(x, b); m = Add(l, 0.5); n = Sqrt(m); o = Div(k, n); r = ScatterND(a, f, o, reduction=add)"),
+    ("rows at places divided by 0", lambda x, y: places(x, y) / x, [T, R], ZEROS + "b = ScatterND(a, [[1], [5], [-19]], y, reduction=add); r = Div(b, x)"),
+    ("|rows at places|", lambda x, y: ops.reduce_l2(places(x, y), keepdims=False), [T, R], f"a = {UNIQUE}e = Shape(a); f = Concat(e, [4], axis=0); g = ConstantOfShape(f, value=[0.0]); h = Unsqueeze(c, [1]); i = ScatterND(g, h, y, reduction=add); r = ReduceL2(i, keepdims=False)"),
 ]
 
 
@@ -225,7 +262,7 @@ def test_every_equation_is_among_the_cases() -> None:
     used: set[str] = set()
     for _, build, shapes, _ in CASES:
         optimise(graph_of(build, *shapes), trace=lambda line: used.add(line.split(": ")[0]))
-    names = {rule.__doc__ for rules in EQUATIONS.values() for rule in rules}
+    names = {rule.__doc__ for rules in (*EQUATIONS.values(), *FUSIONS.values()) for rule in rules}
     assert names <= used, names - used
 
 

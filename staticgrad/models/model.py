@@ -168,7 +168,7 @@ def _applied(head: Head, outputs: Mapping[str, Value], values: Mapping[str, Valu
 
 
 def _initial(value: Value) -> bool:
-    return isinstance(value.node, Leaf) and value.node.initial is not None
+    return isinstance(value.node, Leaf) and value.node.has_initial
 
 
 def joined_model(model: Model, outputs: Mapping[str, Value], arrays: Mapping[str, Array]) -> onnx.ModelProto:

@@ -122,7 +122,7 @@ def _fed_weights(model: Model, params: list[str] | None) -> list[str]:
     candidates = [
         name
         for name, value in model.inputs.items()
-        if isinstance(value.node, Leaf) and value.node.initial is not None and value.type.dtype.is_float
+        if isinstance(value.node, Leaf) and value.node.has_initial and value.type.dtype.is_float
     ]
     if not any(isinstance(p.node, Leaf) and p.node.kind == "parameter" for p in model.reading.parameters.values()):
         return candidates

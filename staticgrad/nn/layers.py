@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -118,8 +118,8 @@ class Embedding(Module):
 
 
 def _with_row_of_zeros(table: init.Initializer, row: int) -> init.Initializer:
-    def fill(random: np.random.Generator, sizes: tuple[int, ...]) -> Array:
-        rows = table.fill(random, sizes)
+    def fill(random: np.random.Generator, sizes: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        rows = table.fill(random, sizes, dtype)
         rows[row] = 0
         return rows
 

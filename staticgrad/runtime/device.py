@@ -149,14 +149,20 @@ def bfloat16_value(array: Array) -> Any:
 
 def to_device(array: Array, device: Device) -> Any:
     """An OrtValue on `device` with a copy of the array."""
-    array = np.array(array, order="C")
     if array.dtype == ml_dtypes.bfloat16:
         # That value refers to the array's memory, so one that stays on the CPU is made by a copy too.
-        return _copied(bfloat16_value(array), CPU, device)
-    value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype.type, device.kind, device.number)
-    if array.size:
-        value.update_inplace(array)
+        return _copied(bfloat16_value(np.array(array, order="C")), CPU, device)
+    value = _room(device, array.dtype, array.shape)
+    if array.size and device.kind == "cpu":
+        # An array that repeats one number is never there as a whole but here.
+        value.numpy()[...] = array
+    elif array.size:
+        value.update_inplace(np.ascontiguousarray(array))
     return value
+
+
+def _room(device: Device, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
+    return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype.type, device.kind, device.number)
 
 
 def to_numpy(value: Any) -> Array:
@@ -175,7 +181,9 @@ def to_numpy(value: Any) -> Array:
 
 def empty_on(device: Device, dtype: DType, shape: tuple[int, ...]) -> Any:
     """An OrtValue on `device` with room for a tensor."""
-    return to_device(np.zeros(shape, dtype.numpy), device)
+    if dtype is DType.bfloat16:
+        return to_device(np.zeros(shape, dtype.numpy), device)
+    return _room(device, dtype.numpy, shape)
 
 
 def bind_feed(binding: Any, name: str, array: Any) -> None:

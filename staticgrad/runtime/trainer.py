@@ -18,6 +18,7 @@ from staticgrad.runtime.batches import Batch, as_batch, batches_of, check_counts
 from staticgrad.runtime.device import Device, bind_feed, empty_on, resolve_device, to_device, to_numpy
 from staticgrad.runtime.feeds import Feeds
 from staticgrad.runtime.finite import first_not_finite, with_finite_flags
+from staticgrad.runtime.in_place import overwritten
 from staticgrad.runtime.session import Session, SessionSettings
 from staticgrad.train.step import TrainStep
 from staticgrad.types import DType, is_static, is_unknown
@@ -108,6 +109,9 @@ class Trainer:
         # A state that its step does not change needs no second buffer, nor a copy.
         outputs, inputs = step.graph.outputs, step.graph.inputs
         self._changing = [name for name in step.state if outputs[f"{name}.next"] is not inputs[name]]
+        # Where the state from before a step may be wanted, or the order on a device is not known, nothing is.
+        safe = self._device.kind == "cpu" and not check_finite
+        self._overwritten = overwritten(step.graph, self._changing, self._results) if safe else set()
         self._others: dict[str, _Pass] = {}
         self._epochs = 0
         # Buffers and bindings belong to one step at a time.
@@ -128,14 +132,18 @@ class Trainer:
         return f"<Trainer on {self.device}: {', '.join(self._step.parameters)}>"
 
     def _place(self, state: Mapping[str, Array]) -> None:
-        """Put the state on the device, and bind two buffers in turn: what a step reads, the same step never writes."""
+        """Put the state on the device, and bind it: two buffers in turn of what a step may not overwrite."""
         self._buffers = [{name: to_device(array, self._device) for name, array in state.items()}]
         spare = {
-            n: empty_on(self._device, self._step.graph.inputs[n].type.dtype, state[n].shape) for n in self._changing
+            name: empty_on(self._device, self._step.graph.inputs[name].type.dtype, state[name].shape)
+            for name in self._changing
+            if name not in self._overwritten
         }
-        self._buffers.append({**self._buffers[0], **spare})
+        if spare:
+            self._buffers.append({**self._buffers[0], **spare})
         self._bindings = []
-        for now, after in ((0, 1), (1, 0)):
+        for now in range(len(self._buffers)):
+            after = (now + 1) % len(self._buffers)
             binding = self._session.onnxruntime.io_binding()
             for name, value in self._buffers[now].items():
                 binding.bind_ortvalue_input(name, value)
@@ -169,7 +177,7 @@ class Trainer:
             else:
                 self._session.run(binding)
                 values = {name: array.copy() for name, array in self._landing.items()}
-            self._current = 1 - self._current
+            self._current = (self._current + 1) % len(self._buffers)
         return StepResult(values)
 
     def _run_allocating(self, binding: Any) -> dict[str, Any]:

@@ -29,8 +29,7 @@ class Naming:
             copy += 1
             fresh = f"{name}{copy}"
         self.taken.add(fresh)
-        array = np.array(initial)
-        array.flags.writeable = False
+        array = np.asarray(initial)
         # Not by `sg.state`: imported parameters have names that it would refuse.
         state = Leaf("state", fresh, TensorType(as_dtype(array.dtype), array.shape), array).outputs[0]
         self.made.add(state)
@@ -72,10 +71,14 @@ def after(count: Value) -> Value:
     return count + 1
 
 
+def _sizes(p: Value) -> tuple[int, ...]:
+    return tuple(int(d) for d in p.type.shape)
+
+
 def moments(params: Mapping[str, Value], name: str, initial: float = 0.0) -> dict[str, Value]:
-    """For every parameter `p` a state `p.name` of its type, filled with one number."""
+    """For every parameter `p` a state `p.name` of its type, filled with one number, which is all that is kept of it."""
     with naming() as current:
         return {
-            key: current.state(f"{key}.{name}", np.full(p.type.shape, initial, p.type.dtype.numpy))
+            key: current.state(f"{key}.{name}", np.broadcast_to(np.asarray(initial, p.type.dtype.numpy), _sizes(p)))
             for key, p in params.items()
         }

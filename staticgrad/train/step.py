@@ -92,6 +92,24 @@ class TrainStep:
         exporters.write_model(exporters.to_training_info(self.graph, inference, self.state), path)
 
 
+class InitialState(Mapping[str, Array]):
+    """Arrays by the names of states, each made when it is asked for."""
+
+    def __init__(self, leaves: Mapping[str, Leaf]) -> None:
+        self._leaves = leaves
+
+    def __getitem__(self, name: str) -> Array:
+        array = self._leaves[name].initial
+        assert array is not None
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._leaves)
+
+    def __len__(self) -> int:
+        return len(self._leaves)
+
+
 def train_step(
     loss: Value,
     optimizer: GradientTransformation,
@@ -149,7 +167,7 @@ def train_step(
         feeds=tuple(feeds),
         metrics=tuple(reported),
         parameters=tuple(chosen),
-        state={leaf.name: leaf.initial for leaf in kept if leaf.initial is not None},
+        state=InitialState({leaf.name: leaf for leaf in kept if leaf.has_initial}),
     )
 
 
