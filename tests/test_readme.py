@@ -30,7 +30,7 @@ def test_the_first_program_prints_the_graph_and_trains(tmp_path: Path) -> None:
     assert len(losses) == 5
     assert losses[0] > losses[-1] and losses[-1] < 1e-2
     assert (tmp_path / "two_layer_net.onnx").is_file()
-    assert len(re.findall(r"^  [^#]", graph, re.M)) == 16
+    assert len(re.findall(r"^  [^#]", graph, re.M)) == 12
 
 
 def test_the_model_of_layers_learns(tmp_path: Path) -> None:

@@ -55,7 +55,13 @@ def _sparse(value: Value | None) -> Rows | None:
     if not isinstance(whole, int):
         return None
     few = some * _FEW <= whole if isinstance(some, int) else whole >= _LARGE
-    return Rows(table, places, rows) if few else None
+    return Rows(table, places, rows) if few or _are_single(places) else None
+
+
+def _are_single(places: Value) -> bool:
+    """Whether each place is there once, because they were made so here, of few."""
+    source = places.node.inputs[0] if places.node.op.name == "Unsqueeze" else None
+    return source is not None and source.node.op.name == "Unique"
 
 
 @equation("Mul", "Div")
@@ -146,8 +152,7 @@ def _size_of_rows(node: Node) -> Value | None:
 
 def _once_each(sparse: Rows) -> Rows:
     """The same with every place once: the rows of equal places are summed."""
-    source = sparse.places.node
-    if source.op.name == "Unsqueeze" and source.inputs[0] is not None and source.inputs[0].node.op.name == "Unique":
+    if _are_single(sparse.places):
         return sparse
     flat = ops.squeeze(sparse.places, [1])
     count = sparse.table.type.shape[0]

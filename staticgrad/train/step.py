@@ -186,7 +186,7 @@ def _update(
             states = optimizer.init(wide)
             changes, next_states = optimizer.update(steps, states, wide)
         _check_changes(changes, wide)
-        following = {p: _cast(wide[name] + changes[name], p.type.dtype) for name, p in params.items()}
+        following = {p: _cast(_moved_by(wide[name], changes[name]), p.type.dtype) for name, p in params.items()}
         for state, value in _pairs(states, next_states):
             check_update(state, value)
             if following.setdefault(state, value) is not value:
@@ -196,6 +196,17 @@ def _update(
         if others.isdisjoint(state.name for state in names.made):
             return following
         taken = taken | others
+
+
+def _moved_by(p: Value, change: Value) -> Value:
+    """`p + change`; of a change `u + k p` it is `(1 + k) p + u`, one pass less."""
+    if change.node.op.name == "Add":
+        u, decay = change.node.inputs
+        if u is not None and decay is not None and decay.node.op.name == "Mul" and decay.node.inputs[0] is p:
+            k = decay.node.inputs[1]
+            if k is not None and k.type.shape == ():
+                return p * (k + 1) + u
+    return p + change
 
 
 def _widened(x: Value) -> Value:

@@ -200,8 +200,13 @@ def scale_by_adam(
     def update(updates: Updates, state: MomentsState, params: Params) -> tuple[Updates, MomentsState]:
         assert state.steps is not None and state.mu is not None
         count = after(state.steps)
-        mu = _averaged(b1, state.mu, updates)
-        nu = _averaged(b2, state.nu, _squares(updates))
+        # Both means take (1 - b1) u, which a matrix product gives as it stands: nobody needs u itself. Its square must
+        # not come near the smallest number.
+        share = 1 - b1 if b1 <= 0.9999 else 1.0
+        shares = {name: scaled(u, share) for name, u in updates.items()}
+        mu = {name: state.mu[name] * b1 + u * ((1 - b1) / share) for name, u in shares.items()}
+        weight = (1 - b2) / share**2
+        nu = {name: state.nu[name] * b2 + square * weight for name, square in _squares(shares).items()}
         first, second = _corrections(b1, count, updates), _corrections(b2, count, updates)
         # With r^2 = 1 - b2^t the direction is mu / (sqrt(nu + eps_root r^2) + eps r) times r / (1 - b1^t): the
         # corrections meet numbers only, and what scales the update later joins the last of them.
