@@ -28,6 +28,11 @@ def check_counts(**counts: object) -> None:
             raise FeedError(f"{name} must be 1 or more, {shown(count)} came ({source_line()})")
 
 
+def shapes_of(batch: Batch) -> list[tuple[int, ...]]:
+    """The shapes of a batch's arrays."""
+    return [tuple(np.shape(array)) for array in batch.values()]
+
+
 def count_samples(batch: Batch, feeds: Feeds) -> int:
     """The number of samples in a batch: the first size of an input with a sample in every row (1 without such)."""
     return next((len(batch[name]) for name in feeds.sampled if name in batch and np.ndim(batch[name]) > 0), 1)

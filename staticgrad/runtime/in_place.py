@@ -47,18 +47,23 @@ def overwritten(graph: Graph, states: Iterable[str], results: Iterable[str]) -> 
         name
         for name, (state, writer) in found.items()
         if all(before[writer] & check for check in checks)
-        and all(before.has(writer, node) or (node is writer and _reads_first(node, state)) for node in readers[state])
+        and all(
+            before.has(writer, node) or (node is writer and _reads_first(node, state, positions))
+            for node, positions in readers[state].items()
+        )
     }
 
 
-def _readers(graph: Graph, states: Iterable[Value]) -> dict[Value, list[Node]]:
-    """Who reads the memory of each state, also as another shape of it."""
-    readers: dict[Value, list[Node]] = {state: [] for state in states}
+def _readers(graph: Graph, states: Iterable[Value]) -> dict[Value, dict[Node, list[int]]]:
+    """Who reads the memory of each state, also as another shape of it, and by which inputs."""
+    readers: dict[Value, dict[Node, list[int]]] = {state: {} for state in states}
     memory = {state: {state} for state in readers}
     for node in graph.operators:
-        read = set().union(*(memory[v] for v in node.inputs if v is not None and v in memory))
-        for state in read:
-            readers[state].append(node)
+        read: set[Value] = set()
+        for position, value in enumerate(node.inputs):
+            for state in memory.get(value, ()) if value is not None else ():
+                readers[state].setdefault(node, []).append(position)
+                read.add(state)
         if read and (node.op.name in _VIEWS or bodies(node)):
             memory.update(dict.fromkeys(node.outputs, read))
     return readers
@@ -98,10 +103,9 @@ def _reason(node: Node) -> Any:
     return positions, size
 
 
-def _reads_first(writer: Node, state: Value) -> bool:
-    """Whether a node reads each element of a state before it writes the element in the same place."""
-    positions = [i for i, v in enumerate(writer.inputs) if v is state]
-    if writer.outputs[0].type != state.type or len(positions) != 1:
+def _reads_first(writer: Node, state: Value, positions: list[int]) -> bool:
+    """Whether a node that reads a state there reads each element before it writes the element in the same place."""
+    if writer.outputs[0].type != state.type or len(positions) != 1 or writer.inputs[positions[0]] is not state:
         return False
     name = writer.op.name
     return name in _ELEMENTWISE or (name, positions[0]) in (("ScatterND", 0), ("Gemm", 2))

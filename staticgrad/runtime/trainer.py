@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
+from ml_dtypes import bfloat16
 
 from staticgrad.errors import CheckpointError, DeclarationError, FeedError, NotFiniteError, shown
 from staticgrad.graph import Array, Graph
 from staticgrad.origin import source_line
 from staticgrad.runtime import checkpoint
-from staticgrad.runtime.batches import Batch, as_batch, batches_of, check_counts, count_samples
-from staticgrad.runtime.device import Device, bind_feed, empty_on, resolve_device, to_device, to_numpy
+from staticgrad.runtime.batches import Batch, as_batch, batches_of, check_counts, count_samples, shapes_of
+from staticgrad.runtime.device import CPU, Device, bind_feed, empty_on, resolve_device, to_device, to_numpy
 from staticgrad.runtime.feeds import Feeds
 from staticgrad.runtime.finite import first_not_finite, with_finite_flags
 from staticgrad.runtime.in_place import overwritten
+from staticgrad.runtime.many_steps import COUNT, repeated, scanned
 from staticgrad.runtime.session import Session, SessionSettings
 from staticgrad.train.step import TrainStep
 from staticgrad.types import DType, is_static, is_unknown
@@ -113,6 +116,7 @@ class Trainer:
         safe = self._device.kind == "cpu" and not check_finite
         self._overwritten = overwritten(step.graph, self._changing, self._results) if safe else set()
         self._others: dict[str, _Pass] = {}
+        self._many: dict[str, Session] = {}
         self._epochs = 0
         # Buffers and bindings belong to one step at a time.
         self._lock = RLock()
@@ -132,15 +136,19 @@ class Trainer:
         return f"<Trainer on {self.device}: {', '.join(self._step.parameters)}>"
 
     def _place(self, state: Mapping[str, Array]) -> None:
-        """Put the state on the device, and bind it: two buffers in turn of what a step may not overwrite."""
-        self._buffers = [{name: to_device(array, self._device) for name, array in state.items()}]
+        """Put the state on the device, with a second buffer for what a step may not overwrite."""
         spare = {
             name: empty_on(self._device, self._step.graph.inputs[name].type.dtype, state[name].shape)
             for name in self._changing
             if name not in self._overwritten
         }
+        self._bind({name: to_device(array, self._device) for name, array in state.items()}, spare)
+
+    def _bind(self, values: Mapping[str, Any], spare: Mapping[str, Any]) -> None:
+        """Bind the state to steps, and what has two buffers to them in turn."""
+        self._buffers = [dict(values)]
         if spare:
-            self._buffers.append({**self._buffers[0], **spare})
+            self._buffers.append({**values, **spare})
         self._bindings = []
         for now in range(len(self._buffers)):
             after = (now + 1) % len(self._buffers)
@@ -179,6 +187,55 @@ class Trainer:
                 values = {name: array.copy() for name, array in self._landing.items()}
             self._current = (self._current + 1) % len(self._buffers)
         return StepResult(values)
+
+    def steps(self, data: Batch | Iterable[Batch], count: int | None = None) -> list[StepResult]:
+        """A step on each of some batches, or `count` steps on one, in as few calls as their shapes allow.
+
+        The same as so many calls of `step`, without what a call costs; batches of equal shapes are copied into one
+        array, which has to fit into memory.
+        """
+        if isinstance(data, Mapping):
+            check_counts(count=1 if count is None else count)
+            return self._repeat(as_batch(data), count or 1)
+        if count is not None:
+            raise FeedError(f"count is for one batch, which is a dict; batches have their own ({source_line()})")
+        if not isinstance(data, Iterable):
+            raise FeedError(f"data is a dict of arrays, or batches of those, {shown(data)} came ({source_line()})")
+        results: list[StepResult] = []
+        for batches in groupby(map(self._feeds.check, map(as_batch, data)), key=shapes_of):
+            results += self._scan(list(batches[1]))
+        return results
+
+    def _repeat(self, batch: Batch, count: int) -> list[StepResult]:
+        if count == 1 or self._flags is not None:
+            return [self.step(batch) for _ in range(count)]
+        feeds = {**self._feeds.check(batch), COUNT: np.array(count)}
+        return self._run_many("repeated", repeated, feeds, count)
+
+    def _scan(self, batches: list[dict[str, Any]]) -> list[StepResult]:
+        arrays = all(isinstance(a, np.ndarray) and a.dtype != bfloat16 for a in batches[0].values())
+        if len(batches) == 1 or not batches[0] or not arrays or self._flags is not None:
+            return [self.step(batch) for batch in batches]
+        feeds = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
+        return self._run_many("scanned", scanned, feeds, len(batches))
+
+    def _run_many(
+        self, name: str, graph_of: Callable[..., Graph], feeds: Mapping[str, Any], count: int
+    ) -> list[StepResult]:
+        with self._lock:
+            if name not in self._many:
+                graph = graph_of(self._step.graph, self._step.feeds, self._changing, self._results)
+                self._many[name] = Session(exporters.to_model(graph), self._device, self._settings)
+            following = [f"{state}.next" for state in self._changing]
+            places = dict.fromkeys(following, self._device) | dict.fromkeys(self._results, CPU)
+            before = self._buffers[self._current]
+            found = self._many[name].call(feeds, before, places)
+            # What was read is what may be written next.
+            spare = {state: before[state] for state in self._changing if state not in self._overwritten}
+            after = {state: found.pop(f"{state}.next") for state in self._changing}
+            self._bind({**before, **after}, spare)
+        results = {key: to_numpy(value) for key, value in found.items()}
+        return [StepResult({key: array[i, ...] for key, array in results.items()}) for i in range(count)]
 
     def _run_allocating(self, binding: Any) -> dict[str, Any]:
         """Run where onnxruntime has to make room for some results: on another device, or of sizes not known before."""
