@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import onnx
+import onnxruntime
+from onnxruntime.training import artifacts, onnxblock
+from onnxruntime.training.api import CheckpointState, Module, Optimizer
+
 from benchmarks.suite.program import Program, UnableError
 from benchmarks.suite.workloads import Workload
 
+OUTPUTS = {"LayerNormalization": 3, "LSTM": 3}
+"""Operators whose gradient here reads outputs that the forward model does not name."""
+
 
 def build(workload: Workload, folder: str, threads: int | None = None) -> Program:
-    """The program of a workload, whose forward model with the loss stands in `folder`."""
-    import onnx
-    import onnxruntime
-    from onnxruntime.training import artifacts
-    from onnxruntime.training.api import CheckpointState, Module, Optimizer
-
+    """The program of a workload, whose forward model stands in `folder`."""
     optimizer = _optimizer_of(workload)
     facts = json.loads((Path(folder) / "forward.json").read_text())
     with tempfile.TemporaryDirectory() as made:
         try:
-            model = onnx.load(str(Path(folder) / "forward.onnx"))
+            model = _readied(onnx.load(str(Path(folder) / "forward.onnx")))
             artifacts.generate_artifacts(
                 model,
                 requires_grad=facts["parameters"],
                 frozen_params=[t.name for t in model.graph.initializer if t.name not in facts["parameters"]],
-                loss=None,
+                loss=_loss_of(facts["loss"]),
                 optimizer=optimizer,
                 artifact_directory=made,
             )
@@ -41,10 +45,10 @@ def build(workload: Workload, folder: str, threads: int | None = None) -> Progra
             module = Module(paths[0], state, paths[1], device="cpu", session_options=options)
             stepper = Optimizer(paths[2], module)
         except Exception as error:
-            raise UnableError(f"{type(error).__name__}: {str(error).strip()[:300]}") from error
+            raise UnableError(_reason(error)) from error
     stepper.set_learning_rate(workload.rate)
     module.train()
-    batches = cycle([[batch[name] for name in facts["inputs"]] for batch in workload.data()])
+    batches = cycle([_arguments(module.input_names(), batch) for batch in workload.data()])
 
     def run(count: int) -> list[float]:
         losses = []
@@ -57,12 +61,50 @@ def build(workload: Workload, folder: str, threads: int | None = None) -> Progra
     return run
 
 
+def _arguments(names: list[str], batch: dict[str, Any]) -> list[Any]:
+    """The arrays of a batch as the module takes them: `labels` has an element for each row of the logits."""
+    return [batch["y"].reshape(-1) if name == "labels" else batch["y" if name == "target" else name] for name in names]
+
+
+def _readied(model: Any) -> Any:
+    """The model with outputs that gradients read, and the tanh form of Gelu as the operator that has a gradient."""
+    taken = 0
+    for node in model.graph.node:
+        while len(node.output) < OUTPUTS.get(node.op_type, 0):
+            taken += 1
+            node.output.append(f"unread.{taken}")
+        for i, name in enumerate(node.output):
+            if not name and node.op_type in OUTPUTS:
+                taken += 1
+                node.output[i] = f"unread.{taken}"
+        if node.op_type == "Gelu" and any(a.s == b"tanh" for a in node.attribute):
+            node.op_type, node.domain = "FastGelu", "com.microsoft"
+            del node.attribute[:]
+    if any(node.domain == "com.microsoft" for node in model.graph.node):
+        model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    return model
+
+
+def _loss_of(name: str | None) -> Any:
+    """Its own loss on top of the logits; None where the model ends in the loss."""
+    if name is None:
+        return None
+    return {
+        "cross_entropy": artifacts.LossType.CrossEntropyLoss,
+        "binary_cross_entropy_with_logits": artifacts.LossType.BCEWithLogitsLoss,
+    }[name]
+
+
 def _optimizer_of(workload: Workload) -> Any:
     """Its own SGD or AdamW, there is no other; AdamW with the decay and eps of the workload."""
-    from onnxruntime.training import onnxblock
-
     if workload.optimizer == "sgd":
         return onnxblock.optim.SGD()
     if workload.optimizer in ("adam", "adamw"):
         return onnxblock.optim.AdamW(eps=1e-8, weight_decay=workload.weight_decay)
     raise UnableError(f"its optimizers are SGD and AdamW; there is no {workload.optimizer}")
+
+
+def _reason(error: Exception) -> str:
+    """What a message from C++ says, without the place in its source."""
+    text = re.sub(r"^/\S+:\d+ .*? (?=was false|\[ONNXRuntimeError\])", "", " ".join(str(error).split()))
+    return text.removeprefix("was false.").strip()[:300] or type(error).__name__
