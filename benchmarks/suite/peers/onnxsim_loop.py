@@ -1,4 +1,4 @@
-"""The workloads in onnxsim's compiled training loop: its gradients of a forward model, one session, SGD or Adam."""
+"""The workloads in onnxsim's compiled training loop: its gradients of a forward model, one session."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.version_converter
 import onnxsim
 from onnx import TensorProto, helper, numpy_helper
 
@@ -21,19 +22,27 @@ def build(workload: Workload, folder: str) -> Program:
 
     Its session has onnxruntime's default number of threads; there is no way to say another.
     """
-    if workload.optimizer not in ("momentum", "adam", "sgd"):
-        raise UnableError(f"its optimizers are momentum and Adam; there is no {workload.optimizer}")
     facts = json.loads((Path(folder) / "forward.json").read_text())
     model = onnx.load(str(Path(folder) / "forward.onnx"))
     if facts["loss"] is not None:
         _LOSSES[facts["loss"]](model)
-    optimizer: Any = {"momentum": "sgd_momentum", "adam": "adam", "sgd": _sgd()}[workload.optimizer]
-    loop = onnxsim.compile_training_loop(model, "loss", facts["parameters"], optimizer)
+    optimizers: dict[str, Any] = {
+        "momentum": "sgd_momentum",
+        "adam": "adam",
+        "sgd": _sgd(),
+        "adagrad": _adagrad(),
+    }
+    optimizer = optimizers.get(workload.optimizer)
     try:
+        if model.opset_import[0].version > 17:
+            model = onnx.version_converter.convert_version(model, 17)
+        loop = onnxsim.compile_training_loop(model, "loss", facts["parameters"], optimizer or "adam")
         loop.step_graph  # noqa: B018: reading it compiles
     except Exception as error:
         reason = " ".join(str(error).split()).partition("; onnxsim.graph_grad differentiates")[0]
         raise UnableError(f"{reason[:300]}") from error
+    if optimizer is None:
+        raise UnableError(f"its optimizers are momentum and Adam; there is no {workload.optimizer}")
     batches = cycle([_feeds(facts["loss"], workload, batch) for batch in workload.data()])
 
     def run(count: int) -> list[float]:
@@ -90,21 +99,47 @@ def _ends_in_loss(graph: Any) -> None:
     graph.output.append(helper.make_tensor_value_info("loss", TensorProto.FLOAT, []))
 
 
-def _sgd() -> Any:
-    """param - lr * grad, as an update of its own."""
+def _custom(nodes: list[Any], states: int) -> Any:
+    """An update of its own, of param, grad, the states s0, s1, ... and lr, which computes param_next, s0_next, ..."""
     from onnxsim.compile_training import CustomOptimizer
 
-    names = ["param", "grad", "lr"]
-    shapes: list[list[Any]] = [["n"], ["n"], []]
-    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in zip(names, shapes, strict=True)]
-    nodes = [
-        helper.make_node("Mul", ["lr", "grad"], ["change"]),
-        helper.make_node("Sub", ["param", "change"], ["param_next"]),
-    ]
-    outputs = [helper.make_tensor_value_info("param_next", TensorProto.FLOAT, ["n"])]
-    graph = helper.make_graph(nodes, "sgd", inputs, outputs)
+    def info(name: str) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [] if name == "lr" else None)
+
+    kept = [f"s{i}" for i in range(states)]
+    inputs = [info(name) for name in ("param", "grad", *kept, "lr")]
+    outputs = [info(name) for name in ("param_next", *(f"{name}_next" for name in kept))]
+    graph = helper.make_graph(nodes, "update", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-    return CustomOptimizer(model, 0)
+    return CustomOptimizer(model, states)
+
+
+def _constant(name: str, value: float) -> Any:
+    return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.array(value, np.float32)))
+
+
+def _sgd() -> Any:
+    """param - lr * grad."""
+    make = helper.make_node
+    return _custom([make("Mul", ["lr", "grad"], ["change"]), make("Sub", ["param", "change"], ["param_next"])], 0)
+
+
+def _adagrad() -> Any:
+    """s' = s + grad^2, and param - lr * grad / (sqrt(s' + 0.1) + eps): its states begin at 0."""
+    make = helper.make_node
+    nodes = [
+        _constant("first", 0.1),
+        _constant("eps", 1e-7),
+        make("Mul", ["grad", "grad"], ["square"]),
+        make("Add", ["s0", "square"], ["s0_next"]),
+        make("Add", ["s0_next", "first"], ["sum"]),
+        make("Sqrt", ["sum"], ["root"]),
+        make("Add", ["root", "eps"], ["below"]),
+        make("Div", ["grad", "below"], ["direction"]),
+        make("Mul", ["lr", "direction"], ["change"]),
+        make("Sub", ["param", "change"], ["param_next"]),
+    ]
+    return _custom(nodes, 1)
 
 
 _LOSSES = {"cross_entropy": _cross_entropy, "binary_cross_entropy_with_logits": _binary_cross_entropy}

@@ -10,6 +10,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 from onnxruntime.training import artifacts, onnxblock
@@ -28,7 +29,7 @@ def build(workload: Workload, folder: str, threads: int | None = None) -> Progra
     facts = json.loads((Path(folder) / "forward.json").read_text())
     with tempfile.TemporaryDirectory() as made:
         try:
-            model = _readied(onnx.load(str(Path(folder) / "forward.onnx")))
+            model = _readied(onnx.load(str(Path(folder) / "forward.onnx")), workload)
             artifacts.generate_artifacts(
                 model,
                 requires_grad=facts["parameters"],
@@ -66,20 +67,27 @@ def _arguments(names: list[str], batch: dict[str, Any]) -> list[Any]:
     return [batch["y"].reshape(-1) if name == "labels" else batch["y" if name == "target" else name] for name in names]
 
 
-def _readied(model: Any) -> Any:
-    """The model with outputs that gradients read, and the tanh form of Gelu as the operator that has a gradient."""
-    taken = 0
+def _readied(model: Any, workload: Workload) -> Any:
+    """The forward model with what the gradients here need of it.
+
+    Outputs that they read have names, the tanh form of Gelu is the operator that has a gradient, and an LSTM is given
+    its initial states.
+    """
+    fresh = (f"unread.{i}" for i in range(10**6))
     for node in model.graph.node:
-        while len(node.output) < OUTPUTS.get(node.op_type, 0):
-            taken += 1
-            node.output.append(f"unread.{taken}")
-        for i, name in enumerate(node.output):
-            if not name and node.op_type in OUTPUTS:
-                taken += 1
-                node.output[i] = f"unread.{taken}"
+        wanted = OUTPUTS.get(node.op_type, 0)
+        names = [*node.output, *[""] * (wanted - len(node.output))]
+        if wanted:
+            del node.output[:]
+            node.output.extend(name or next(fresh) for name in names)
+        if node.op_type == "LSTM":
+            node.input.extend(["", "initial.h", "initial.c"])
         if node.op_type == "Gelu" and any(a.s == b"tanh" for a in node.attribute):
             node.op_type, node.domain = "FastGelu", "com.microsoft"
             del node.attribute[:]
+    if any(node.op_type == "LSTM" for node in model.graph.node):
+        zeros = np.zeros((1, workload.sizes["batch"], workload.sizes["hidden"]), np.float32)
+        model.graph.initializer.extend(onnx.numpy_helper.from_array(zeros, f"initial.{key}") for key in "hc")
     if any(node.domain == "com.microsoft" for node in model.graph.node):
         model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
     return model
