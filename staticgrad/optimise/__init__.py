@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from staticgrad.graph import Graph
 from staticgrad.optimise.equations import EQUATIONS
+from staticgrad.optimise.recurrent import run_once
 from staticgrad.rewrite import Rebuild, Trace
 
 __all__ = ["optimise"]
@@ -15,4 +16,4 @@ def optimise(graph: Graph, trace: Trace | None = None) -> Graph:
     `trace` is called with a line for every rewrite (rule, before, after): `optimise(graph, trace=print)`.
     """
     # One sweep reaches the end: a node is rewritten after its inputs, and a right side in the same way.
-    return Rebuild(EQUATIONS, trace).graph(graph)
+    return Rebuild(EQUATIONS, trace).graph(run_once(graph))
