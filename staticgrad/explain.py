@@ -10,7 +10,7 @@ from typing import Any
 from staticgrad.errors import DeclarationError, shown
 from staticgrad.graph import Graph, Node, Value, topological
 from staticgrad.origin import Derivation, SourceLine, source_line
-from staticgrad.reverse import differentiable_inputs, differentiated
+from staticgrad.reverse import differentiable_inputs, differentiated, rule_of
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,10 @@ def _step(node: Node, emitted: list[str]) -> Step:
         rule = f"replaced ({_place(formula)})"
     else:
         entry = node.op
-        formula = entry.rule or entry.body
+        own = rule_of(node)
+        formula = own or entry.body
         assert formula is not None
-        rule = f"{'own rule' if entry.rule else 'body'} ({_place(formula)})"
+        rule = f"{'own rule' if own else 'body'} ({_place(formula)})"
     return Step(operator, str(node.outputs[0].type), node.source, rule, tuple(emitted))
 
 

@@ -57,8 +57,9 @@ class OperatorEntry(Protocol):
     """What a graph and its differentiation need to know of an operator.
 
     A differentiable one has a `rule` or a `body`, see `staticgrad.ops.registry.Operator`; `refusal` says why an
-    application has no derivative all the same, `behind` what the body's derivative reaches besides the inputs, and
-    `reach` to which outputs of an operator that holds graphs a derivative goes.
+    application has no derivative all the same, `shortcut` which applications have a rule in the body's place, `behind`
+    what the body's derivative reaches besides the inputs, and `reach` to which outputs of an operator that holds graphs
+    a derivative goes.
     """
 
     name: str
@@ -66,6 +67,7 @@ class OperatorEntry(Protocol):
     differentiable: bool
     rule: Callable[..., Any] | None
     body: Callable[..., Any] | None
+    shortcut: tuple[Callable[..., bool], Callable[..., Any]] | None
     refusal: Callable[..., str | None] | None
     behind: Callable[..., tuple[Value, ...]] | None
     reach: Callable[..., Iterable[int]] | None
@@ -160,6 +162,7 @@ class _LeafEntry:
     differentiable = False
     rule: Callable[..., Any] | None = None
     body: Callable[..., Any] | None = None
+    shortcut: tuple[Callable[..., bool], Callable[..., Any]] | None = None
     refusal: Callable[..., str | None] | None = None
     behind: Callable[..., tuple[Value, ...]] | None = None
     reach: Callable[..., Iterable[int]] | None = None

@@ -93,6 +93,16 @@ def differentiable_inputs(node: Node) -> Iterable[Value]:
     return (x for x in inputs if x is not None)
 
 
+def rule_of(node: Node) -> Callable[..., Any] | None:
+    """The gradient rule of an application; None where its derivative is that of the operator's body."""
+    entry = node.op
+    if entry.shortcut is not None:
+        applies, rule = entry.shortcut
+        if applies(*node.inputs, **node.attributes):
+            return rule
+    return entry.rule
+
+
 def _pull(node: Node, arrived: list[Value | None], reached: set[Value]) -> list[tuple[Value, Value]]:
     """The cotangents of a node's inputs by its rule, paired with the inputs; for those in `reached` at least."""
     inputs: tuple[Value | None, ...] = node.inputs
@@ -100,16 +110,16 @@ def _pull(node: Node, arrived: list[Value | None], reached: set[Value]) -> list[
         inputs = node.pullback.inputs
         result: Any = node.pullback.rule(arrived[0])  # type: ignore[arg-type]
     else:
-        entry = node.op
-        if entry.rule is None:
+        rule = rule_of(node)
+        if rule is None:
             return _pull_through_body(node, arrived, reached)
         if bodies(node):
             wanted = tuple([x in reached for x in inputs])
-            result = entry.rule(tuple(arrived), node.outputs, *inputs, wanted=wanted, **node.attributes)
+            result = rule(tuple(arrived), node.outputs, *inputs, wanted=wanted, **node.attributes)
         elif len(node.outputs) == 1:
-            result = entry.rule(arrived[0], node.outputs[0], *inputs, **node.attributes)
+            result = rule(arrived[0], node.outputs[0], *inputs, **node.attributes)
         else:
-            result = entry.rule(tuple(arrived), node.outputs, *inputs, **node.attributes)
+            result = rule(tuple(arrived), node.outputs, *inputs, **node.attributes)
     given = result if isinstance(result, tuple) else (result,)
     return [
         (x, g) for x, g in zip(inputs, given, strict=True) if x is not None and g is not None and x.type.dtype.is_float

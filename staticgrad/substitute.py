@@ -66,6 +66,36 @@ def substituted(value: Value, replacement: Mapping[Value, Value]) -> Value:
     return new.get(value, value)
 
 
+def with_replaced(graph: Graph, replacement: Mapping[Value, Value]) -> Graph:
+    """The graph with others in the place of some values, which may be computed from what is replaced further back."""
+    new: dict[Value, Value] = {}
+
+    def following(value: Value) -> Value:
+        return new.get(replacement.get(value, value), replacement.get(value, value))
+
+    seen: set[Node] = set()
+    stack = [replacement.get(value, value).node for value in graph.outputs.values()]
+    while stack:
+        node = stack[-1]
+        waiting = [source for v in node.inputs if v is not None and (source := replacement.get(v, v).node) not in seen]
+        if node in seen or isinstance(node, Leaf) or not waiting:
+            stack.pop()
+            if node not in seen and any(v is not None and following(v) is not v for v in node.inputs):
+                inputs = tuple([None if v is None else following(v) for v in node.inputs])
+                copy = with_inputs(node, inputs, None if node.pullback is None else refusing(inputs))
+                new.update(zip(node.outputs, copy.outputs, strict=True))
+            seen.add(node)
+        else:
+            stack.extend(reversed(waiting))
+    became = {}
+    for node in graph.nodes:
+        forward = node.derives_from
+        if forward is not None:
+            became[forward] = following(graph.became.get(forward, forward.outputs[0]))
+    outputs = {name: following(value) for name, value in graph.outputs.items()}
+    return Graph(graph.name, graph.inputs, outputs, became=became, captures=graph.captures)
+
+
 def _carry(node: Node, new: dict[Value, Value]) -> None:
     """Copy a node any of whose inputs has a new value."""
     if any(v in new for v in node.inputs):

@@ -12,6 +12,7 @@ import onnx.reference
 import onnxruntime
 import pytest
 import reference_recurrent
+import reference_scan
 import reference_windows
 from numpy.typing import NDArray
 from onnx.reference.op_run import OpRun
@@ -48,7 +49,7 @@ class Gelu(OpRun):  # type: ignore[misc]
         return (0.5 * x * (1 + np.vectorize(math.erf, otypes=[x.dtype])(x / math.sqrt(2))),)
 
 
-PYTHON_OPERATORS = [Erf, Gelu, *reference_recurrent.OPERATORS, *reference_windows.OPERATORS]
+PYTHON_OPERATORS = [Erf, Gelu, reference_scan.Scan, *reference_recurrent.OPERATORS, *reference_windows.OPERATORS]
 
 
 def only_python_runs(node: onnx.NodeProto, dtypes: Mapping[str, int]) -> bool:

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "declare": GROUND | {"ops"},
     "exporters": GROUND | {"ops"},
     "onnx_reader": GROUND | {"ops"},
-    "optimise": GROUND | {"ops", "rewrite"},
+    "optimise": GROUND | {"ops", "rewrite", "substitute"},
     "tensor": GROUND | {"ops", "eager"},
     "nn": GROUND | {"ops", "tensor", "declare"},
     "train": GROUND | {"ops", "declare", "differentiate", "substitute", "optimise", "exporters"},

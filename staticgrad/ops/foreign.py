@@ -20,6 +20,7 @@ class Foreign:
     differentiable = True
     rule: Callable[..., Any] | None = None
     body: Callable[..., Any] | None = None
+    shortcut: tuple[Callable[..., bool], Callable[..., Any]] | None = None
     behind: Callable[..., tuple[Value, ...]] | None = None
     reach: Callable[..., Iterable[int]] | None = None
 

@@ -57,14 +57,14 @@ def _(g, y, a, b):
 def _product_cotangents(g, a, b):
     if len(b.type.shape) == 2 and len(a.type.shape) > 2 and 0 not in (a.type.shape[-1], g.type.shape[-1]):
         # One product over all rows instead of one for each batch and a sum over them.
-        rows, cotangents = _rows(a), _rows(g)
-        return matmul(g, transposed(b)), matmul(transposed(rows), cotangents)
+        lines, cotangents = rows(a), rows(g)
+        return matmul(g, transposed(b)), matmul(transposed(lines), cotangents)
     # onnxruntime's product over no rows has not the batches of the right operand.
     to_b = zeros_like(b) if a.type.shape[-2] == 0 else matmul(transposed(a), g)
     return matmul(g, transposed(b)), to_b
 
 
-def _rows(x):
+def rows(x: Value) -> Value:
     """All leading axes of `x` as one."""
     last = x.type.shape[-1]
     if isinstance(last, int):

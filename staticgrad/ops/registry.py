@@ -48,7 +48,8 @@ class Operator(Generic[P, R]):
     `g` and `y`, and `g` holds None where an output is not used.
 
     An operator without a rule may have a `body`: its outputs computed by other operators, whose derivative is then the
-    operator's, and goes to the values `behind(*inputs, **attributes)` too, where whole numbers stand between.
+    operator's, and goes to the values `behind(*inputs, **attributes)` too, where whole numbers stand between. A
+    `shortcut` is a rule for those applications of which `applies(*inputs, **attributes)` holds, in the body's place.
     `refusal(*inputs, **attributes)` says why an application has no derivative here, or None.
     """
 
@@ -79,6 +80,7 @@ class Operator(Generic[P, R]):
         """Whether it takes values that are no tensors of known rank."""
         self.rule: Rule | None = None
         self.body: Rule | None = None
+        self.shortcut: tuple[Callable[..., bool], Rule] | None = None
         self.refusal: Callable[..., str | None] | None = None
         self.respelling: Callable[..., Mapping[str, Any]] | None = None
         self.behind: Callable[..., tuple[Value, ...]] | None = None
@@ -189,6 +191,10 @@ class Operator(Generic[P, R]):
         """
         self.body = body
         return body
+
+    def shortens(self, applies: Callable[..., bool], rule: Rule) -> None:
+        """Say by which rule applications of an operator with a body are differentiated where `applies` holds."""
+        self.shortcut = applies, rule
 
     def refuses(self, reason: Callable[..., str | None]) -> Callable[..., str | None]:
         """Decorator: why an application has no derivative here, with the remedy; None where it has one."""

@@ -6,6 +6,7 @@ from staticgrad.graph import Graph
 from staticgrad.optimise import rows  # noqa: F401 - its equations join the others
 from staticgrad.optimise.equations import EQUATIONS
 from staticgrad.optimise.products import FUSIONS
+from staticgrad.optimise.recurrent import run_once
 from staticgrad.rewrite import Rebuild, Trace
 
 __all__ = ["optimise"]
@@ -17,4 +18,4 @@ def optimise(graph: Graph, trace: Trace | None = None) -> Graph:
     `trace` is called with a line for every rewrite (rule, before, after): `optimise(graph, trace=print)`.
     """
     # One sweep reaches the end: a node is rewritten after its inputs, and a right side in the same way.
-    return Rebuild(EQUATIONS, trace, FUSIONS).graph(graph)
+    return Rebuild(EQUATIONS, trace, FUSIONS).graph(run_once(graph))
