@@ -9,10 +9,10 @@ from staticgrad.errors import DeclarationError
 from staticgrad.graph import Array, Leaf, Node, Value, bodies, constant_of, topological
 from staticgrad.models.weights import Statistic
 from staticgrad.ops.kinds import in_training, is_half
-from staticgrad.ops.normalization import along_channels
+from staticgrad.ops.normalization import along_channels, one_kernel_normalizes
 from staticgrad.origin import rewriting, source_line
 from staticgrad.substitute import with_inputs
-from staticgrad.tensor.normalization import standardized
+from staticgrad.tensor.normalization import by_batch, standardized
 from staticgrad.types import DType
 
 _STATISTICS = (3, 4)
@@ -180,8 +180,11 @@ def _normalized(node: Node) -> Sequence[Value]:
     epsilon, momentum = node.attributes["epsilon"], node.attributes["momentum"]
     rank = len(x.type.shape)
     wide = DType.float32 if is_half(x.type.dtype) else x.type.dtype
-    z, batch_mean, batch_variance = standardized(_cast(x, wide), [0, *range(2, rank)], epsilon)
-    y = z * along_channels(_cast(scale, wide), rank) + along_channels(_cast(bias, wide), rank)
+    if one_kernel_normalizes(x) and scale.type.dtype is wide:
+        y, batch_mean, batch_variance = by_batch(x, scale, bias, epsilon)
+    else:
+        z, batch_mean, batch_variance = standardized(_cast(x, wide), [0, *range(2, rank)], epsilon)
+        y = z * along_channels(_cast(scale, wide), rank) + along_channels(_cast(bias, wide), rank)
     following = []
     for running, batch in ((mean, batch_mean), (variance, batch_variance)):
         # In float32 at least: what a batch adds may be too little for 16 bits.

@@ -167,9 +167,11 @@ def gelu(x: Input, *, approximate: str = "none") -> Value:
 @gelu.vjp
 def _(g, y, x, *, approximate):
     if approximate == "tanh":
-        c = math.sqrt(2 / math.pi)
-        t = tanh(c * (x + 0.044715 * (x * x * x)))
-        return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * (c * (1 + 3 * 0.044715 * (x * x))))
+        # With s = (1 + tanh(u)) / 2 = sigmoid(2 u) and y = x s the derivative is s + y (1 - s) (2 u)'.
+        c = 2 * math.sqrt(2 / math.pi)
+        slope = (x * x) * (c * 0.044715) + c
+        s = sigmoid(x * slope)
+        return g * (y * (1 - s) * (slope * 3 - 2 * c) + s)
     density = exp(-0.5 * (x * x)) / math.sqrt(2 * math.pi)
     return g * (0.5 * (1 + erf(x / math.sqrt(2))) + x * density)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from staticgrad.errors import DeclarationError, DTypeError
 from staticgrad.graph import Value
 from staticgrad.ops.arithmetic import cast, sign, sqrt
@@ -11,13 +13,14 @@ from staticgrad.ops.kinds import (
     floating,
     is_half,
     normal_axis,
+    ratio_of_sizes,
     reshape_like,
     shape_of,
     stored,
 )
 from staticgrad.ops.logic import equal, where
 from staticgrad.ops.reduction import reduce_l1, reduce_l2, reduce_mean, reduce_sum
-from staticgrad.ops.registry import Input, onnx_op, require
+from staticgrad.ops.registry import Input, constant, onnx_op, require
 from staticgrad.ops.shape import expand, reshape, unsqueeze
 from staticgrad.types import DType, TensorType, count_elements, dims_agree, dtype_from_onnx, is_static
 
@@ -240,12 +243,11 @@ def _to_batch(gs, x, scale, bias, mean, variance, epsilon, momentum):
     rank = len(x.type.shape)
     rest = [0, *range(2, rank)]
     g, to_mean, to_variance, x, scale = _wide(*gs, x, scale)
-    centred, inverse = _statistics(x, rest, epsilon)
+    centred = x - reduce_mean(x, rest, keepdims=True)
+    inverse = 1 / sqrt(reduce_mean(centred * centred, rest, keepdims=False) + stored(epsilon))
     to_x = to_scale = to_bias = None
     if g is not None:
-        z = centred * inverse
-        to_x = _to_standardized(g * along_channels(scale, rank), z, inverse, rest)
-        to_scale, to_bias = (reduce_sum(part, rest, keepdims=False) for part in (g * z, g))
+        to_x, to_scale, to_bias = to_normalized_channels(g, centred, scale, inverse)
     for moved, slope in ((to_mean, None), (to_variance, 2 * centred)):
         if moved is not None:
             each = divided_by_ratio(along_channels(_narrow(moved, x.type.dtype) * (1 - momentum), rank), x, scale)
@@ -254,6 +256,38 @@ def _to_batch(gs, x, scale, bias, mean, variance, epsilon, momentum):
     held = (None if v is None else v * momentum for v in (to_mean, to_variance))
     cotangents = (to_x, to_scale, to_bias, *held)
     return tuple(_narrow(c, dtype) for c, dtype in zip(cotangents, dtypes, strict=True))
+
+
+def to_normalized_channels(g: Value, centred: Value, scale: Value, inverse: Value) -> tuple[Value, Value, Value]:
+    """The cotangents of `x`, scale and bias where `y = z * scale + bias`, `z = (x - mean) * inverse` for each channel.
+
+    `scale * inverse * (g - mean(g) - z * mean(g * z))` is a multiple of `g`, one of `x - mean` and a number for each
+    channel: after two sums three passes are left.
+    """
+    rank = len(centred.type.shape)
+    rest = [0, *range(2, rank)]
+    to_bias = reduce_sum(g, rest, keepdims=False)
+    to_scale = reduce_sum(g * centred, rest, keepdims=False) * inverse
+    share = scale * inverse
+    ratio = ratio_of_sizes(centred, scale)
+    slope = to_scale / ratio * inverse * share
+    to_x = g * along_channels(share, rank) - scaled_and_shifted(centred, slope, to_bias / ratio * share)
+    return to_x, to_scale, to_bias
+
+
+def scaled_and_shifted(x: Value, scale: Value, shift: Value) -> Value:
+    """`x * scale + shift` for every channel of `x` (N, C, ...): the kernel of an inference does it in one pass."""
+    rank = len(x.type.shape)
+    if not one_kernel_normalizes(x):
+        return x * along_channels(scale, rank) + along_channels(shift, rank)
+    mean, variance = (expand(constant(np.full(1, number, np.float32)), list(x.type.shape[1:2])) for number in (0, 1))
+    return batch_normalization(x, scale, shift, mean, variance, epsilon=0.0)
+
+
+def one_kernel_normalizes(x: Value) -> bool:
+    """Whether the kernel of an inference may map each channel of `x`; there is none for doubles."""
+    shape = x.type.shape
+    return x.type.dtype is DType.float32 and len(shape) > 2 and isinstance(shape[1], int) and 0 not in shape
 
 
 def _grouped(x, scale, bias, *, num_groups, epsilon, stash_type):

@@ -17,7 +17,7 @@ from staticgrad.ops.arithmetic import abs, pow, sign
 from staticgrad.ops.convolution import spread
 from staticgrad.ops.indexing import reduced_at, scatter_elements
 from staticgrad.ops.kinds import floating, require_table, reshape_like
-from staticgrad.ops.logic import equal, greater, greater_or_equal, less, logical_and, where
+from staticgrad.ops.logic import equal, greater, greater_or_equal, less, logical_and, logical_not, logical_or, where
 from staticgrad.ops.margins import filled_up, without_margin
 from staticgrad.ops.reduction import reduce_sum
 from staticgrad.ops.registry import Input, constant, onnx_op, require
@@ -328,6 +328,8 @@ def _first_of_window(g, y, x, windows):
     """
     begin, end = windows.padding("MaxPool")
     counts, rank = spatial(y), len(windows.kernel)
+    if _are_blocks(x, y, windows):
+        return _first_of_block(g, y, x, windows)
     # Also the last window of ceil_mode ends in what is filled up.
     behind = [
         max(e, int(windows.covered(i, n)) - int(size) - b)
@@ -343,6 +345,31 @@ def _first_of_window(g, y, x, windows):
         found = equal(slice_(wide, first, last, list(range(2, 2 + rank)), list(windows.strides)), y)
         parts.append(_without_channels(where(found, left, 0)))
         left = where(found, 0, left)
+    return _to_their_places(concat(*parts, axis=1), x, windows)
+
+
+def _are_blocks(x, y, windows):
+    """Whether the windows are squares of 2 x 2 that fill `x` (N, C, H, W), of float32, side by side."""
+    whole = tuple(2 * int(n) for n in spatial(y)) == spatial(x)
+    apart = windows.kernel == windows.strides == (2, 2) and set(windows.dilations) == {1}
+    return whole and apart and x.type.dtype is DType.float32 and 0 not in x.type.shape
+
+
+def _first_of_block(g, y, x, windows):
+    """As `_first_of_window`: one SpaceToDepth for four slices, and bools tell what is taken, not floats."""
+    rows = _without_channels(y)
+    blocks = OPERATORS["SpaceToDepth"](_without_channels(x), blocksize=2)
+    found = OPERATORS["Split"](equal(blocks, rows), [1, 1, 1, 1], axis=1)
+    first, taken = [found[0]], found[0]
+    for part in found[1:]:
+        first.append(logical_and(part, logical_not(taken)))
+        taken = logical_or(taken, part)
+    return _to_their_places(where(concat(*first, axis=1), _without_channels(g), 0), x, windows)
+
+
+def _to_their_places(parts, x, windows):
+    """`parts` (N * C, K, ...), one for each position in a window, as the windows of `x` (N, C, ...)."""
     # The kernel of part number k has a one at position k.
-    kernel = np.eye(len(parts), dtype=x.type.dtype.numpy).reshape(len(parts), 1, *windows.kernel)
-    return reshape_like(spread(concat(*parts, axis=1), constant(kernel), _without_channels(x), windows, 1), x)
+    count = parts.type.shape[1]
+    kernel = np.eye(count, dtype=x.type.dtype.numpy).reshape(count, 1, *windows.kernel)
+    return reshape_like(spread(parts, constant(kernel), _without_channels(x), windows, 1), x)

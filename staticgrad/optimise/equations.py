@@ -361,6 +361,18 @@ def _reduced_expansion(node: Node) -> Value | None:
     return total if keepdims or not axes else ops.squeeze(total, constant(np.array(axes)))
 
 
+@equation("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd")
+def _reduced_single(node: Node) -> Value | None:
+    """mean, max, min, product over axes of size 1 = x or squeeze(x)"""
+    x, axes = _input(node), node.inputs[1]
+    if axes is None or x.type.dtype.is_integer:
+        return None
+    positions = known_axes(axes, len(x.type.shape))
+    if not positions or any(x.type.shape[a] != 1 for a in positions):
+        return None
+    return x if node.attributes["keepdims"] else ops.squeeze(x, constant(np.array(positions)))
+
+
 @equation("MatMul")
 def _product_over_nothing(node: Node) -> Value | None:
     """a @ b = sum(a b) over nothing, where the runtime's product is whatever was in memory"""

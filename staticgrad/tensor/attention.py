@@ -7,7 +7,7 @@ import math
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Value
-from staticgrad.ops.kinds import transposed
+from staticgrad.ops.kinds import transposed, with_derivative
 from staticgrad.ops.layout import numbers_along
 from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
@@ -47,10 +47,28 @@ def scaled_dot_product_attention(
     query = query * (_default_scale(query) if scale is None else scale)
     scores = ops.matmul(query, transposed(key))
     mask, dead = _mask(scores, attn_mask, is_causal)
+    masked = scores
     if mask is not None:
-        scores = ops.where(mask, scores, -math.inf) if mask.type.dtype is DType.bool else scores + mask
-    y = ops.matmul(ops.softmax(scores, axis=-1), value)
+        masked = ops.where(mask, scores, -math.inf) if mask.type.dtype is DType.bool else scores + mask
+    shares = ops.softmax(masked, axis=-1)
+    y = ops.matmul(shares, value)
+    hidden = mask is None or mask.type.dtype is DType.bool
+    if hidden and masked.type == scores.type and scores.type.shape[:-2] == value.type.shape[:-2]:
+        y = with_derivative(y, [scores, value], lambda g, y, *_: _to_scores(g, y, shares, value))
     return y if dead is None else ops.where(dead, 0, y)
+
+
+def _to_scores(g: Value, y: Value, shares: Value, value: Value) -> tuple[Value, Value]:
+    """The cotangents of scores and value where `shares = softmax(scores)` and `y = shares @ value`.
+
+    The sum over a row of `shares * (g @ value.T)` is that of `g * y`, which is shorter where there are more keys than
+    features. What a mask hides has no share, and so no cotangent: it needs no mask again.
+    """
+    to_shares = ops.matmul(g, transposed(value))
+    features, keys = value.type.shape[-1], value.type.shape[-2]
+    short = not (isinstance(features, int) and isinstance(keys, int)) or features < keys
+    along = ops.reduce_sum(g * y if short else shares * to_shares, [-1], keepdims=True)
+    return shares * (to_shares - along), ops.matmul(transposed(shares), g)
 
 
 def _default_scale(query: Value) -> Value | float:

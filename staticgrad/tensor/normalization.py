@@ -13,8 +13,16 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Leaf, Value
-from staticgrad.ops.kinds import in_training, is_half, ratio_of_sizes, reshape_like, with_derivative, without_derivative
-from staticgrad.ops.normalization import along_channels
+from staticgrad.ops.kinds import (
+    in_training,
+    is_half,
+    ratio_of_sizes,
+    reshape_like,
+    stored,
+    with_derivative,
+    without_derivative,
+)
+from staticgrad.ops.normalization import along_channels, one_kernel_normalizes, to_normalized_channels
 from staticgrad.origin import source_line
 from staticgrad.tensor.arithmetic import pow
 from staticgrad.tensor.creation import ones, ones_like, zeros_like
@@ -189,13 +197,39 @@ def batch_norm(
             f"({source_line()})"
         )
     summed = ops.cast(wide, to=DType.float32) if is_half(wide.type.dtype) else wide
-    y, batch_mean, batch_variance = standardized(summed, axes, eps)
     rank = len(wide.type.shape)
-    y = _scaled(_in_type_of(wide, y), *(None if p is None else along_channels(p, rank) for p in (weight, bias)))
+    if one_kernel_normalizes(wide):
+        y, batch_mean, batch_variance = by_batch(wide, weight, bias, eps)
+    else:
+        y, batch_mean, batch_variance = standardized(summed, axes, eps)
+        y = _scaled(_in_type_of(wide, y), *(None if p is None else along_channels(p, rank) for p in (weight, bias)))
     y = _in_type_of(input, y)
     if inference is None:
         return y
     return in_training(y, inference, _updates(running_mean, running_var, summed, batch_mean, batch_variance, momentum))
+
+
+def by_batch(x: Value, weight: Value | None, bias: Value | None, eps: float) -> tuple[Value, Value, Value]:
+    """`x` (N, C, L, ...) normalized by its mean and variance over all but C, then scaled and shifted, and these two.
+
+    The kernel of an inference does in one pass over the differences from the mean what follows the statistics.
+    """
+    axes = [0, *range(2, len(x.type.shape))]
+    mean = ops.reduce_mean(x, axes, keepdims=True)
+    centred = x - mean
+    variance = ops.reduce_mean(centred * centred, axes, keepdims=True)
+    each = ops.squeeze(variance, axes)
+    none = zeros_like(each)
+    scale = ones_like(each) if weight is None else weight
+    y = ops.batch_normalization(centred, scale, none if bias is None else bias, none, each, epsilon=float(eps))
+
+    def rule(g: Value, y: Value, *_: Value) -> tuple[Value, ...]:
+        inverse = 1 / ops.sqrt(each + stored(eps))
+        to_x, to_scale, to_bias = to_normalized_channels(g, centred, scale, inverse)
+        return (to_x, *(() if weight is None else (to_scale,)), *(() if bias is None else (to_bias,)))
+
+    parameters = [p for p in (weight, bias) if p is not None]
+    return with_derivative(y, [x, *parameters], rule), mean, variance
 
 
 def _count(x: Value, axes: Iterable[int]) -> int | None:
