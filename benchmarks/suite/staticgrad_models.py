@@ -1,4 +1,4 @@
-"""The workloads' models in staticgrad. The names of their parameters are those of all peers, with `/` for their last dot."""
+"""The workloads' models in staticgrad; parameters are named as in all peers, with `/` for their last dot."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def resnet(s: dict[str, int]) -> sg.Value:
 
 
 def mobilenet(s: dict[str, int]) -> sg.Value:
-    """MobileNetV2 for small images: blocks that widen by 1x1, convolve each channel, and narrow (Sandler et al. 2018)."""
+    """MobileNetV2 for small images: blocks that widen, convolve each channel, and narrow (Sandler et al. 2018)."""
     x = sg.input("x", (s["batch"], s["channels"], s["size"], s["size"]))
     x = F.relu6(_conv_bn("conv1", s["channels"], 32, 3)(x))
     width = 32
