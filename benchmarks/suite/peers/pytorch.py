@@ -1,8 +1,9 @@
 """The workloads in PyTorch, eager or compiled.
 
-Two threads; images channels last, which was faster in eager mode for every workload that has images; the fused optimizers of the CPU,
-and for the embedding sparse gradients with an optimizer of their own, since fused ones refuse them. Batches become
-tensors when a program is built, in the layout the model wants, as in all peers: what is compared is the step.
+Two threads; images channels last, which was faster in eager mode for every workload that has images; the fused
+optimizers of the CPU, and for the embedding sparse gradients with an optimizer of their own, since fused ones refuse
+them. Batches become tensors when a program is built, in the layout the model wants, as in all peers: what is compared
+is the step. Compiled, the optimizers are left as they are.
 """
 
 from __future__ import annotations
