@@ -1,4 +1,4 @@
-"""The workloads' models in staticgrad; their parameters have the names of all peers, with `/` for the last dot."""
+"""The workloads' models in staticgrad; parameters are named as in all peers, with `/` for their last dot."""
 
 from __future__ import annotations
 

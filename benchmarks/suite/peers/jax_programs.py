@@ -125,7 +125,7 @@ def _step_by_rows(workload: Workload, state: State, ids: Array, y: Array) -> tup
         of_rows = jax.ops.segment_sum(of_rows, places, size)
         kept = state["sums"]["table.weight"]
         sums = kept.at[rows].get(mode="fill", fill_value=1.0) + jnp.square(of_rows)
-        hints: Any = {"mode": "drop", "indices_are_sorted": True, "unique_indices": False}
+        hints: Any = {"mode": "drop", "indices_are_sorted": True}
         changed["sums"]["table.weight"] = kept.at[rows].set(sums, **hints)
         table = table.at[rows].add(-workload.rate * of_rows * lax.rsqrt(sums + 1e-7), **hints)
     changed["parameters"]["table.weight"] = table
