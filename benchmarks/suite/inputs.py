@@ -23,7 +23,7 @@ LOSSES = ("cross_entropy", "binary_cross_entropy_with_logits")
 
 
 def write_inputs(workload: Workload, folder: Path) -> None:
-    """`weights.npz`, by the names of `program.Weights`; `forward.onnx`; and `forward.json`, what there is to know of it.
+    """Write `weights.npz`, by the names of `program.Weights`; `forward.onnx`; and `forward.json`, what is known of it.
 
     The model is that of the logits, for peers have losses of their own, in training; where the loss is not one of
     `LOSSES` the model ends in it. It has parameters and other states as initializers, under our names.

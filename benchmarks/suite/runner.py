@@ -114,7 +114,12 @@ def _started(
 
 
 def _asked(
-    records: dict[str, Record], workers: dict[str, WorkerProcess], name: str, do: str, settings: Settings, **request: Any
+    records: dict[str, Record],
+    workers: dict[str, WorkerProcess],
+    name: str,
+    do: str,
+    settings: Settings,
+    **request: Any,
 ) -> Record | None:
     """The reply of a worker that is to be there; one that fails is taken out."""
     try:

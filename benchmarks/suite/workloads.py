@@ -145,9 +145,7 @@ WORKLOADS = {
             {"batch": 32, "length": 64, "inputs": 64, "hidden": 128, "layers": 2, "classes": 10},
             _sequences,
         ),
-        Workload(
-            "embedding-sgd", "embedding 1,000,000x64, SGD", "embedding", "sgd", 0.1, _EMBEDDING, _ids, batches=4
-        ),
+        Workload("embedding-sgd", "embedding 1,000,000x64, SGD", "embedding", "sgd", 0.1, _EMBEDDING, _ids, batches=4),
         Workload(
             "embedding-adagrad",
             "embedding 1,000,000x64, Adagrad",
