@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 from benchmarks.suite import registry
+from benchmarks.suite.inputs import write_inputs
 from benchmarks.suite.report import geometric_mean, quartiles, ratio_table, ratios, reasons, report, table
 from benchmarks.suite.runner import Settings, measure, same_losses, steps_of_a_turn
 from benchmarks.suite.workloads import WORKLOADS
@@ -100,3 +105,18 @@ def test_a_missing_environment_is_reported_with_its_command(tmp_path: Path, monk
 def test_every_environment_has_its_packages() -> None:
     assert {peer.environment for peer in registry.PEERS.values() if peer.environment} == set(registry.PACKAGES)
     assert "torch==2.13.0" in registry.PACKAGES["torch"]
+
+
+def test_inputs_of_peers_are_the_state_of_the_model_and_its_logits(tmp_path: Path) -> None:
+    sizes = {"batch": 2, "channels": 1, "size": 8, "classes": 3}
+    write_inputs(replace(WORKLOADS["resnet"], sizes=sizes), tmp_path)
+    with np.load(tmp_path / "weights.npz") as weights:
+        names = set(weights.files)
+    assert {"conv1.weight", "bn1.running_mean", "stage0.0.bn1.weight", "fc.bias"} <= names
+    assert not any(name.endswith((".momentum", ".mu")) or "/" in name for name in names)
+    model = onnx.load(tmp_path / "forward.onnx")
+    facts = json.loads((tmp_path / "forward.json").read_text())
+    assert [output.name for output in model.graph.output] == [facts["output"]] == ["logits"]
+    assert facts["loss"] == "cross_entropy" and facts["inputs"] == ["x"]
+    assert set(facts["parameters"]) <= {tensor.name for tensor in model.graph.initializer}
+    assert {name.replace("/", ".") for name in facts["parameters"]} <= names
