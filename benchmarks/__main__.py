@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.suite.registry import OURS, PEERS
 from benchmarks.suite.runner import Settings, run_suite
@@ -40,9 +41,12 @@ def main() -> None:
     from benchmarks.suite.report import report
 
     settings = Settings(given.device, given.threads, given.rounds, given.seconds)
-    result = run_suite(given.workload, given.peer, settings, lambda line: print(line, flush=True))
     path = given.output / f"suite-{time.strftime('%Y-%m-%d')}-{given.device}"
-    path.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+
+    def keep(result: dict[str, Any]) -> None:
+        path.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+
+    result = run_suite(given.workload, given.peer, settings, lambda line: print(line, flush=True), keep)
     path.with_suffix(".md").write_text(report(result) + "\n")
     print("\n" + report(result) + "\n")
     try:

@@ -19,7 +19,7 @@ def draw(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
 
     names = list(result["workloads"])
     peers = [name for name in result["peers"] if name != OURS]
-    figure, axes = plt.subplots(figsize=(9, 1.6 + 0.45 * len(names)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 1.8 + 0.45 * len(names)), layout="constrained")
     for i, peer in enumerate(peers):
         found = [(ratios(result["workloads"][n]["peers"]).get(peer), row) for row, n in enumerate(names)]
         points = [(ratio, row + 0.12 * (i - (len(peers) - 1) / 2)) for ratio, row in found if ratio is not None]
@@ -42,9 +42,9 @@ def draw(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
     axes.set_axisbelow(True)
     machine = result["machine"]
     axes.set_xlabel(
-        f"time of a step by staticgrad's (right of 1: staticgrad is faster); {machine['processor']}, "
-        f"{result['settings']['threads']} threads, {result['date'][:10]}"
+        "time of a peer's step by ours (right of 1: staticgrad is faster)\n"
+        f"{machine['processor']}, {result['settings']['threads']} threads, {result['date'][:10]}"
     )
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.9 / (1 + len(names))), ncols=len(peers), frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -14,7 +14,7 @@ import onnx
 from staticgrad.exporters import to_model
 
 import staticgrad as sg
-from benchmarks.suite.staticgrad_models import MODELS
+from benchmarks.suite.staticgrad_models import declare
 from benchmarks.suite.workloads import Workload
 from staticgrad.declare import leaves_behind
 from staticgrad.nn import functional
@@ -23,24 +23,24 @@ LOSSES = ("cross_entropy", "binary_cross_entropy_with_logits")
 
 
 def write_inputs(workload: Workload, folder: Path) -> None:
-    """`weights.npz`, by the names of `program.Weights`; `forward.onnx`; and `forward.json`, what is to be known of it.
+    """Write `weights.npz`, by the names of `program.Weights`; `forward.onnx`; and `forward.json`, what is known of it.
 
     The model is that of the logits, for peers have losses of their own, in training; where the loss is not one of
     `LOSSES` the model ends in it. It has parameters and other states as initializers, under our names.
     """
     with _logits_kept() as kept:
-        result = MODELS[workload.model](workload.sizes)
-    loss, result = kept[-1] if kept else (None, result)
-    leaves = {leaf.name: leaf for leaf in leaves_behind([result])}
-    initial = {name: leaf.initial for name, leaf in leaves.items() if leaf.kind != "input" and leaf.initial is not None}
-    parameters = [name for name, leaf in leaves.items() if leaf.kind == "parameter"]
-    np.savez(folder / "weights.npz", **{name.replace("/", "."): initial[name] for name in parameters})
-    inputs = {name: leaf.outputs[0] for name, leaf in leaves.items()}
+        step = declare(workload)
+    loss, result = kept[-1] if kept else (None, step.declared.outputs["loss"])
+    of_optimizer = tuple(f"{name}." for name in step.parameters)
+    state = {n: array for n, array in step.state.items() if n != "step" and not n.startswith(of_optimizer)}
+    np.savez(folder / "weights.npz", **{name.replace("/", "."): array for name, array in state.items()})
+    inputs = {leaf.name: leaf.outputs[0] for leaf in leaves_behind([result])}
+    initial = {name: array for name, array in state.items() if name in inputs}
     output = "loss" if loss is None else "logits"
     graph = sg.optimise(sg.Graph("forward", inputs, {output: result}))
     onnx.save(to_model(graph, initial=initial), folder / "forward.onnx")
     facts = {
-        "parameters": parameters,
+        "parameters": list(step.parameters),
         "inputs": [name for name in inputs if name not in initial],
         "output": output,
         "loss": loss,

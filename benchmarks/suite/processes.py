@@ -68,7 +68,8 @@ class WorkerProcess:
         code = self._process.wait(10)
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors.read().splitlines() if line.strip()]
-        return f"exit status {code}; {' | '.join(lines[-2:])}"[:400]
+        killed = "killed, for want of memory if nobody did it" if code == -9 else f"exit status {code}"
+        return f"{killed}; {' | '.join(lines[-2:])}"[:400].removesuffix("; ")
 
     def close(self) -> None:
         """Let it go."""

@@ -55,7 +55,8 @@ PEERS = {
 PACKAGES = {
     "torch": ("torch==2.13.0", "numpy"),
     "jax": ("jax", "jaxlib"),
-    "ort_training": ("onnxruntime-training-cpu==1.19.2", "onnx==1.16.*", "numpy<2", "h5py"),
+    # Its package imports torch when it is imported, but does not depend on it.
+    "ort_training": ("onnxruntime-training-cpu==1.19.2", "onnx==1.16.*", "numpy<2", "torch==2.13.0"),
     "onnxsim": ("onnxsim", "onnxruntime"),
 }
 """What is installed into each environment."""

@@ -162,9 +162,13 @@ def _rounds(
 
 
 def run_suite(
-    names: Iterable[str], peers: Iterable[str], settings: Settings, say: Callable[[str], object] = print
+    names: Iterable[str],
+    peers: Iterable[str],
+    settings: Settings,
+    say: Callable[[str], object] = print,
+    keep: Callable[[Record], object] = lambda _: None,
 ) -> Record:
-    """Every workload in turn; the whole record, as it is written to the file."""
+    """Every workload in turn; the whole record, of which `keep` is given what there is after each."""
     from benchmarks.suite.machine import machine
 
     chosen = list(peers)
@@ -184,4 +188,5 @@ def run_suite(
         ours = records[OURS]
         if ours.get("rounds"):
             say(f"  staticgrad {1e3 * statistics.median(ours['rounds']):.3f} ms a step")
+        keep(result)
     return result

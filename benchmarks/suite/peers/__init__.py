@@ -1,1 +1,1 @@
-"""The workloads written for other libraries, each of which needs that library and not staticgrad."""
+"""The programs of the suite, one module for each library; each is imported in the environment of its library only."""

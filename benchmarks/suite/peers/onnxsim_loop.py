@@ -37,7 +37,7 @@ def build(workload: Workload, folder: str) -> Program:
         if model.opset_import[0].version > 17:
             model = onnx.version_converter.convert_version(model, 17)
         loop = onnxsim.compile_training_loop(model, "loss", facts["parameters"], optimizer or "adam")
-        loop.step_graph  # noqa: B018: reading it compiles
+        _ = loop.step_graph  # reading it compiles
     except Exception as error:
         reason = " ".join(str(error).split()).partition("; onnxsim.graph_grad differentiates")[0]
         raise UnableError(f"{reason[:300]}") from error
