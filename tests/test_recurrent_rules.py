@@ -15,6 +15,7 @@ import staticgrad as sg
 from staticgrad.graph import Graph, Value
 from staticgrad.methods import OPERATORS
 from staticgrad.optimise import optimise
+from staticgrad.substitute import substituted
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("RNN", {}),
@@ -147,6 +148,20 @@ def test_a_layer_with_its_derivative_runs_once(kind: str, how: dict[str, Any], d
     expected = Evaluator(leaves, list(named.values()))(feeds)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+@EACH
+def test_the_derivative_at_another_place_leaves_the_layer_as_it_is(kind: str, how: dict[str, Any]) -> None:
+    given = [v if v is None else v.astype(np.float32) for v in arguments(kind, "forward", steps=3, hidden=3)]
+    leaves, made, feeds = layer(kind, given, **how)
+    loss = sum((y * y).sum() for y in made)
+    x, w, r = leaves[:3]
+    for place in ({w: w * 2.0}, {w: r, r: w}, {x: x + 1.0}):
+        there = [substituted(g, place) for g in sg.grad(loss, leaves)]
+        assert kind in operators({"loss": loss, **{f"g{i}": g for i, g in enumerate(there)}}, leaves)
+        found = Evaluator(leaves, [loss, *there], rewritten=True)(feeds)
+        for a, b in zip(found, Evaluator(leaves, [loss, *there])(feeds), strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
 
 
 def test_a_layer_that_is_not_of_the_usual_kind_keeps_its_kernel() -> None:

@@ -30,8 +30,16 @@ from staticgrad.nn.normalization import (
     LayerNorm,
     RMSNorm,
 )
+from staticgrad.nn.recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+)
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",

@@ -155,12 +155,11 @@ def scan(
     input_directions: Sequence[int] | None = None,
     output_axes: Sequence[int] | None = None,
     output_directions: Sequence[int] | None = None,
-    name: str = "body",
 ) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
     """The last states and the stacked outputs of `function(*states, *elements)`, run over the elements of sequences.
 
     The function gives `(states, outputs)`. Sequences lie along `input_axes`, outputs are stacked along `output_axes`
-    (0 by default); a direction of 1 goes from the back to the front. The states keep their types. `name` is the body's.
+    (0 by default); a direction of 1 goes from the back to the front. The states keep their types.
     """
     inside = made_from_here()
     carried, given = _values(list(states), "states"), _values(list(sequences), "sequences")
@@ -173,7 +172,7 @@ def scan(
     results = (*_values(following, "states"), *_values(outputs, "outputs"))
     captured = captured_by(results, formals.values(), inside)
     attributes = scan_attributes(
-        body_of(name, formals, results, captured),
+        body_of("body", formals, results, captured),
         len(given),
         input_axes,
         input_directions,

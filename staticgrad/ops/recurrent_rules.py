@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from staticgrad.graph import Value
+from staticgrad.graph import Graph, Node, Value
 from staticgrad.ops.activation import relu, sigmoid
-from staticgrad.ops.bodies import scan
+from staticgrad.ops.bodies import formal, scan
+from staticgrad.ops.control_flow import scan_operator
 from staticgrad.ops.indexing import gather
 from staticgrad.ops.kinds import full_like, reshape_like, transposed, zeros_like
 from staticgrad.ops.linear import gemm, matmul, rows
@@ -28,7 +29,8 @@ from staticgrad.ops.slicing import slice_
 from staticgrad.types import TensorType
 
 AGAIN = "again"
-"""What the body of the scan is called that runs a layer once more: its states, and stacked the first and all kept."""
+"""The body of the scan that runs a layer once more. Its last inputs are those of the layer, which nothing in it uses:
+they say which layer it runs, also where others have taken the place of values. Stacked come first the states `h_t`."""
 
 
 class Cotangents(NamedTuple):
@@ -52,7 +54,9 @@ class Way:
         x: Value,
         weights: Sequence[Value | None],
         states: Sequence[Value | None],
+        given: Sequence[Value],
     ) -> None:
+        self.given = given
         w, r, self.b = (own(v, 0) for v in weights)
         assert w is not None and r is not None
         self.reverse, self.x, self.w, self.r = reverse, x, w, r
@@ -78,14 +82,14 @@ class Way:
     def again(self, step: Callable[..., Any], sequences: Sequence[Value], kept: int) -> list[Value]:
         """The states `h_{t-1}` of all steps, and what else `step` gives and is kept."""
         way, axis = [int(self.reverse)], [0]
-        _, (whole, *others) = scan(
+        _, (stacked, *_) = scan(
             step,
             self.states,
             sequences,
             input_directions=way * len(sequences),
             output_directions=way * (1 + kept),
-            name=AGAIN,
         )
+        whole, *others = _beside(stacked.node, self.given).outputs[len(self.states) :]
         first = unsqueeze(self.states[0], axis)
         if self.reverse:
             parts = slice_(whole, [1], [LARGEST_SIZE], axis), first
@@ -132,6 +136,14 @@ class Way:
         )
 
 
+def _beside(run: Node, given: Sequence[Value]) -> Node:
+    """A scan that takes `given` besides all that it uses."""
+    body = run.attributes["body"]
+    formals = {f"given{i}": formal(f"given{i}", v.type) for i, v in enumerate(given)}
+    again = Graph(AGAIN, {**body.inputs, **formals}, body.outputs, captures=body.captures + len(given))
+    return scan_operator.apply((*run.inputs, *given), {**run.attributes, "body": again}, [y.type for y in run.outputs])
+
+
 Backward = Callable[..., Cotangents]
 
 
@@ -153,6 +165,7 @@ def rule_of(backward: Backward) -> Callable[..., tuple[Value | None, ...]]:
     ) -> tuple[Value | None, ...]:
         count = len(DIRECTIONS[direction])
         states = list(further[: len(y) - 1])
+        given = [v for v in (x, w, r, b, *states) if v is not None]
         if layout == 1:
             x, *states = (_batch_second(v) for v in (x, *states))
             g = [None if g[0] is None else transpose(g[0], perm=(1, 2, 0, 3)), *(_batch_second(v) for v in g[1:])]
@@ -164,7 +177,7 @@ def rule_of(backward: Backward) -> Callable[..., tuple[Value | None, ...]]:
                     return None
                 return squeeze(v, [axis]) if count == 1 else gather(v, constant(np.array(position)), axis=axis)
 
-            found.append(backward(Way(reverse, own, g, x, (w, r, b), states), position=position, **how))
+            found.append(backward(Way(reverse, own, g, x, (w, r, b), states, given), position=position, **how))
         to_x = found[0].x if count == 1 else found[0].x + found[1].x
         to_w, to_r, to_b = (_stacked([f[i] for f in found]) for i in (1, 2, 3))
         to_states = [_stacked(parts) for parts in zip(*(f.states for f in found), strict=True)]

@@ -22,7 +22,8 @@ def run_once(graph: Graph) -> Graph:
         forward = node.derives_from
         if node.op.name == "Scan" and forward is not None and bodies(node)["body"].name == AGAIN:
             layer = graph.became.get(forward, forward.outputs[0]).node
-            if layer.op.name in ("RNN", "GRU", "LSTM"):
+            given = [id(v) for v in layer.inputs if v is not None]
+            if layer.op.name in ("RNN", "GRU", "LSTM") and [*map(id, node.inputs)][-len(given) :] == given:
                 directions = node.attributes["scan_input_directions"]
                 again.setdefault(layer, {}).setdefault(bool(directions[0]), node)
     replacement: dict[Value, Value] = {}
