@@ -132,3 +132,45 @@ def test_attention(keys: int, mask: str, named: bool) -> None:
         return scores.softmax(-1) @ v
 
     like_torch(ours, theirs, arrays, shapes)
+
+
+def _optimised(outputs: sg.Value | Sequence[sg.Value], inputs: Sequence[sg.Value]) -> str:
+    return str(sg.function(outputs, inputs).graph)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_gradient_of_a_cross_entropy_makes_no_table_of_zeros(named: bool) -> None:
+    batch = "N" if named else 5
+    x, y = sg.input("x", (batch, 4)), sg.input("y", (batch,), dtype="int64")
+    gradient = sg.grad(F.cross_entropy(x, y), x)
+    graph = _optimised(gradient, [x, y])
+    assert "ConstantOfShape" not in graph and " Sub(" not in graph
+    logits, targets = draw(5, 4), np.array([0, 3, -100, 1, 3])
+    theirs = torch.tensor(logits, requires_grad=True)
+    T.cross_entropy(theirs, torch.tensor(targets)).backward()  # type: ignore[no-untyped-call]
+    assert theirs.grad is not None
+    np.testing.assert_allclose(sg.function(gradient, [x, y])(logits, targets), theirs.grad.numpy(), atol=1e-6)
+
+
+def test_equations_over_scattered_numbers_and_unsqueezed_operands() -> None:
+    x, u = sg.input("x", (3, 4)), sg.input("u", (3, 1))
+    i = sg.input("i", (3, 1), dtype="int64")
+    zeros = sg.ops.constant_of_shape([3, 4], value=np.zeros(1, "float32"))
+    placed = sg.ops.scatter_elements(zeros, i, u, axis=1, reduction="add")
+    few = sg.ops.scatter_elements(zeros, i[:2], u[:2], axis=1, reduction="add")
+    outputs = [placed - x * u, placed.sum(1), few.sum(1), placed.sum(0), few - x * u]
+    arrays = draw(3, 4), draw(3, 1), np.array([[1], [3], [1]])
+    whole = np.zeros((3, 4), "float32")
+    np.put_along_axis(whole, arrays[2], arrays[1], 1)
+    cut = np.concatenate([whole[:2], np.zeros((1, 4), "float32")])
+    product = arrays[0] * arrays[1]
+    expected = whole - product, whole.sum(1), cut.sum(1), whole.sum(0), cut - product
+    for found, right in zip(sg.function(outputs, [x, u, i])(*arrays), expected, strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-6)
+    row = sg.ops.unsqueeze(sg.input("v", (4,)), [0])
+    assert " Unsqueeze(" not in _optimised(x * row, [x, row.node.inputs[0]])  # type: ignore[list-item]
+    one = sg.input("s", ())
+    # The result has an axis more than the operands would give.
+    assert " Unsqueeze(" in _optimised(sg.ops.unsqueeze(one, [0]) * one, [one])
+    mean = sg.ops.reduce_mean(sg.ops.unsqueeze(x, [1]), [1], keepdims=False)
+    assert "ReduceMean" not in _optimised(mean, [x])

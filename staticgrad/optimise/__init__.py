@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from staticgrad.graph import Graph
+from staticgrad.optimise import passes  # noqa: F401 - registers its equations
 from staticgrad.optimise.equations import EQUATIONS
 from staticgrad.rewrite import Rebuild, Trace
 
