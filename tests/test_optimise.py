@@ -65,6 +65,13 @@ def places(x: Value, y: Value) -> Value:
     return ops.scatter_nd(sg.zeros_like(x), ids, y, reduction="add")
 
 
+def _scattered(updates: Value) -> Value:
+    """Two of four columns, the rest 0."""
+    zeros = ops.constant_of_shape([3, 4], value=np.zeros(1, "float32"))
+    places = sg.constant(np.array([[0, 2], [1, 1], [3, 0]]))
+    return ops.scatter_elements(zeros, places, updates, axis=1, reduction="add")
+
+
 CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
     # equation, what is written, shapes, what remains
     ("identity(x) = x", lambda x: ops.identity(x) + 1, [V], "r = Add(x, 1.0)"),
@@ -169,7 +176,7 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         "a @ b over nothing",
         lambda x, y: ops.matmul(x, y),
         [(2, 3, 0), (0, 4)],
-        "a = Unsqueeze(x, [3]); b = Unsqueeze(y, [0]); c = Mul(a, b); r = ReduceSum(c, [2], keepdims=False)",
+        "a = Unsqueeze(x, [3]); b = Mul(a, y); r = ReduceSum(b, [2], keepdims=False)",
     ),
     (
         "a vector over nothing",
@@ -227,6 +234,33 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         lambda x: x / ops.cast(ops.size(x), to="float32"),
         [M],
         "a = Cast(12, to=float32); r = Div(x, a)",
+    ),
+    (
+        "mean over axes of size 1",
+        lambda x: ops.reduce_mean(ops.exp(x), [0, 2], keepdims=False),
+        [(1, "N", 1)],
+        "a = Exp(x); r = Squeeze(a, [0, 2])",
+    ),
+    ("max over axes of size 1", lambda x: ops.reduce_max(x, [0]), [(1, 4)], "r = x"),
+    ("where(not c, a, b)", lambda x, y: ops.where(~(x > 0), x, y), [V, V], "a = Greater(x, 0.0); r = Where(a, y, x)"),
+    ("f(unsqueeze(x), y)", lambda x, y: ops.unsqueeze(x, [0, 1]) * y, [V, (2, 3, 4)], "r = Mul(x, y)"),
+    (
+        "a rank that only unsqueeze makes stays",
+        lambda x, y: ops.unsqueeze(x, [0]) * y,
+        [V, V],
+        "a = Unsqueeze(x, [0]); r = Mul(a, y)",
+    ),
+    (
+        "sum(scatter(0, i, u))",
+        lambda x: ops.reduce_sum(_scattered(x), [1], keepdims=False),
+        [(3, 2)],
+        "r = ReduceSum(x, [1], keepdims=False)",
+    ),
+    (
+        "scatter(0, i, u) - x r",
+        lambda x, y, z: _scattered(x) - y * z,
+        [(3, 2), (3, 4), (3, 1)],
+        "a = Neg(z); b = Mul(y, a); r = ScatterElements(b, [[0, 2], [1, 1], [3, 0]], x, axis=1, reduction=add)",
     ),
     ("dead code", lambda x: sg.split(x, 2)[0], [V], "r = Split(x, [2, 2])"),
     ("k gemm(a, b)", lambda x, y: x @ y.T * 3, [M, M], "r = Gemm(x, y, alpha=3.0, transB=True)"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from staticgrad.graph import Graph
-from staticgrad.optimise import rows  # noqa: F401 - its equations join the others
+from staticgrad.optimise import passes, rows  # noqa: F401 - their equations join the others
 from staticgrad.optimise.equations import EQUATIONS
 from staticgrad.optimise.products import FUSIONS
 from staticgrad.optimise.recurrent import run_once

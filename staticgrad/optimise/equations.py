@@ -75,7 +75,7 @@ def _same_cast(node: Node) -> Value | None:
     return _only(_input(node), node.outputs[0])
 
 
-_STRETCHING = (
+STRETCHING = (
     "Add",
     "Sub",
     "Mul",
@@ -92,7 +92,7 @@ _STRETCHING = (
 )
 
 
-@equation(*_STRETCHING)
+@equation(*STRETCHING)
 def _expanded_operand(node: Node) -> Value | None:
     """f(expand(x), y) = f(x, y) where broadcasting does the same"""
     for position, value in enumerate(node.inputs):
@@ -359,18 +359,6 @@ def _reduced_expansion(node: Node) -> Value | None:
         inner = ops.reduce_sum(inner, constant(np.array(left)), keepdims=True)
     total = ops.mul(inner, factor)
     return total if keepdims or not axes else ops.squeeze(total, constant(np.array(axes)))
-
-
-@equation("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd")
-def _reduced_single(node: Node) -> Value | None:
-    """mean, max, min, product over axes of size 1 = x or squeeze(x)"""
-    x, axes = _input(node), node.inputs[1]
-    if axes is None or x.type.dtype.is_integer:
-        return None
-    positions = known_axes(axes, len(x.type.shape))
-    if not positions or any(x.type.shape[a] != 1 for a in positions):
-        return None
-    return x if node.attributes["keepdims"] else ops.squeeze(x, constant(np.array(positions)))
 
 
 @equation("MatMul")
