@@ -73,10 +73,16 @@ def _large_kernel(node: Node) -> Value | None:
     bare = _without_filling(x), _without_filling(w)
     if bare[0] is not x and bare[1] is not w:
         x, w = bare
-    by_image = _by_image(x, w, y, windows)
-    if by_image is not None:
-        return by_image
     padding = (*(windows.begin or ()), *(windows.end or ()))
+    if math.prod(counts) == 1 and not any(padding) and _turned(x):
+        # What is passed over need not be turned.
+        (images,) = x.node.inputs
+        assert images is not None
+        x = ops.transpose(_seen(images, (0,) * len(counts), windows), perm=x.node.attributes["perm"])
+        windows = windows._replace(dilations=(1,) * len(counts))
+        by_image = _by_image(x, w, y, windows)
+        if by_image is not None:
+            return by_image
     if any(padding):
         rank = len(counts)
         amounts = np.array([0, 0, *padding[:rank], 0, 0, *padding[rank:]], np.int64)
@@ -93,16 +99,16 @@ def _large_kernel(node: Node) -> Value | None:
     return ops.transpose(stacked, perm=(rank + 1, rank, *range(rank)))
 
 
+def _turned(x: Value) -> bool:
+    """Whether images and channels change places in `x`, and nothing else."""
+    order = x.node.attributes["perm"] if x.node.op.name == "Transpose" else ()
+    return bool(order == (1, 0, *range(2, len(x.type.shape))))
+
+
 def _by_image(x: Value, w: Value, y: Value, windows: Windows) -> Value | None:
     """The sum over large images of a product for each, where a kernel meets all of x and both were transposed."""
     size = math.prod(int(d) for d in windows.kernel)
-    if (
-        size < _LARGE_IMAGE
-        or spatial(x) != windows.kernel
-        or any(d != 1 for d in spatial(y))
-        or any((*(windows.begin or ()), *(windows.end or ())))
-        or any(v.node.op.name != "Transpose" or v.node.attributes["perm"][:2] != (1, 0) for v in (x, w))
-    ):
+    if size < _LARGE_IMAGE or not _turned(x) or not _turned(w):
         return None
     images, cotangents = x.node.inputs[0], w.node.inputs[0]
     if images is None or cotangents is None:
