@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from staticgrad.graph import Graph
 from staticgrad.optimise import passes, rows  # noqa: F401 - their equations join the others
 from staticgrad.optimise.equations import EQUATIONS
+from staticgrad.optimise.formulations import FORMULATIONS
 from staticgrad.optimise.products import FUSIONS
 from staticgrad.optimise.recurrent import run_once
 from staticgrad.rewrite import Rebuild, Trace
@@ -12,10 +15,13 @@ from staticgrad.rewrite import Rebuild, Trace
 __all__ = ["optimise"]
 
 
-def optimise(graph: Graph, trace: Trace | None = None) -> Graph:
+def optimise(graph: Graph, trace: Trace | None = None, target: Literal["cpu", "cuda"] = "cpu") -> Graph:
     """An equal graph with fewer nodes: common subexpressions shared, literals folded, equations applied.
 
     `trace` is called with a line for every rewrite (rule, before, after): `optimise(graph, trace=print)`.
+    Among equal formulations the one is chosen that is fastest on the `target`.
     """
     # One sweep reaches the end: a node is rewritten after its inputs, and a right side in the same way.
-    return Rebuild(EQUATIONS, trace, FUSIONS).graph(run_once(graph))
+    chosen = FORMULATIONS[target]
+    equations = EQUATIONS | {name: [*EQUATIONS.get(name, ()), *found] for name, found in chosen.items()}
+    return Rebuild(equations, trace, FUSIONS).graph(run_once(graph))

@@ -1,0 +1,108 @@
+"""What the formulations cost that `staticgrad.optimise.formulations` chooses among, by shape.
+
+`python -m benchmarks.formulations` prints a table: for each convolution the cotangent of its weight (dw) and of its
+images (dx) in the canonical form and in the chosen one, the least of many runs by turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from staticgrad.exporters import to_model
+
+import staticgrad as sg
+from staticgrad import ops
+from staticgrad.graph import Graph, Leaf
+from staticgrad.optimise import optimise
+
+Shape = tuple[int, int, int, int, int, int, int, int]
+
+SHAPES: dict[str, list[Shape]] = {
+    # Images, channels, size, features, kernel, stride, padding, groups.
+    "residual net": [
+        (32, 3, 32, 64, 3, 1, 1, 1),
+        (32, 64, 32, 64, 3, 1, 1, 1),
+        (32, 64, 32, 128, 3, 2, 1, 1),
+        (32, 128, 16, 128, 3, 1, 1, 1),
+        (32, 256, 8, 256, 3, 1, 1, 1),
+        (32, 256, 8, 512, 3, 2, 1, 1),
+        (32, 512, 4, 512, 3, 1, 1, 1),
+        (32, 64, 32, 128, 1, 2, 0, 1),
+        (32, 256, 8, 512, 1, 2, 0, 1),
+    ],
+    "U-Net": [(8, 3, 64, 32, 3, 1, 1, 1), (8, 32, 64, 32, 3, 1, 1, 1), (8, 128, 16, 128, 3, 1, 1, 1)],
+    "MobileNet": [
+        (32, 24, 32, 144, 1, 1, 0, 1),
+        (32, 64, 8, 384, 1, 1, 0, 1),
+        (32, 160, 4, 960, 1, 1, 0, 1),
+        (32, 144, 32, 144, 3, 1, 1, 144),
+        (32, 192, 16, 192, 3, 2, 1, 192),
+        (32, 960, 4, 960, 3, 1, 1, 960),
+    ],
+    "LeNet": [(64, 1, 28, 6, 5, 1, 2, 1), (64, 6, 14, 16, 5, 1, 0, 1)],
+    "first layer": [(8, 3, 112, 64, 7, 2, 3, 1)],
+}
+
+
+def cotangents(shape: Shape) -> dict[str, Graph]:
+    """The graphs of the cotangents of a convolution's weight and images, as they are derived."""
+    count, channels, size, features, kernel, stride, padding, groups = shape
+    x = sg.input("x", (count, channels, size, size))
+    w = sg.input("w", (features, channels // groups, kernel, kernel))
+    y = ops.conv(x, w, strides=[stride] * 2, pads=[padding] * 4, group=groups)
+    g = Leaf("input", "g", y.type).outputs[0]
+    to_images, to_weight = sg.vjp([y], [x, w], [g])
+    return {
+        "dw": Graph("dw", {"x": x, "g": g}, {"dw": to_weight}),
+        "dx": Graph("dx", {"w": w, "g": g}, {"dx": to_images}),
+    }
+
+
+def least(graphs: list[Graph], repeats: int, threads: int) -> list[float]:
+    """Milliseconds of the fastest run of each graph, run by turns."""
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    random = np.random.default_rng(0)
+    feeds: dict[str, Any] = {
+        k: random.standard_normal([int(d) for d in v.shape if d is not None]).astype(np.float32)
+        for k, v in graphs[0].inputs.items()
+    }
+    sessions = [
+        onnxruntime.InferenceSession(to_model(g).SerializeToString(), settings, providers=["CPUExecutionProvider"])
+        for g in graphs
+    ]
+    best = [float("inf")] * len(graphs)
+    for _ in range(repeats + 1):
+        for i, session in enumerate(sessions):
+            start = time.perf_counter()
+            session.run(None, feeds)
+            best[i] = min(best[i], time.perf_counter() - start)
+    return [1e3 * t for t in best]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as onnxruntime likes")
+    given = parser.parse_args()
+    print(f"{'convolution':44} {'of':4} {'canonical':>10} {'chosen':>10}")
+    for title, shapes in SHAPES.items():
+        for shape in shapes:
+            count, channels, size, features, kernel, stride, _, groups = shape
+            label = f"{title}: {count}x{channels}x{size}x{size} to {features}, {kernel}x{kernel}"
+            label += f"/{stride}" * (stride > 1) + f", {groups} groups" * (groups > 1)
+            for name, graph in cotangents(shape).items():
+                canonical, chosen = optimise(graph, target="cuda"), optimise(graph)
+                both = [canonical] if str(canonical) == str(chosen) else [canonical, chosen]
+                times = least(both, given.repeats, given.threads)
+                figures = " ".join(f"{t:10.2f}" for t in times) + (" " * 10 + "-") * (len(both) < 2)
+                print(f"{label:44} {name:4} {figures}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
