@@ -1,7 +1,8 @@
 """Gradients of tables: of a tensor that is 0 but for a few rows only these rows are computed with.
 
 A gather's derivative is zeros into which rows are added. What the optimizer makes of it elementwise is, where the rows
-are few, made of the rows, and the table itself is touched in these places only.
+are few, made of the rows, and the table itself is touched in these places only. Where a place may be there twice that takes
+Unique, which the CPU has.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from staticgrad import ops
 from staticgrad.graph import Node, Value
 from staticgrad.ops.registry import Operator
 from staticgrad.optimise.equations import equation, splat
+from staticgrad.optimise.formulations import formulation
 from staticgrad.types import count_elements
 
 _FEW = 4
@@ -105,7 +107,7 @@ def _rows_subtracted(node: Node) -> Value | None:
     return _added(other, sparse.places, ops.neg(sparse.rows))
 
 
-@equation("Mul")
+@formulation("cpu", "Mul")
 def _squared_rows(node: Node) -> Value | None:
     """(rows at places)^2 = rows^2 at places, once each place is there once"""
     sparse = _sparse(node.inputs[0])
@@ -115,7 +117,7 @@ def _squared_rows(node: Node) -> Value | None:
     return single.with_rows(ops.mul(single.rows, single.rows))
 
 
-@equation("Div")
+@formulation("cpu", "Div")
 def _divided_rows(node: Node) -> Value | None:
     """(rows at places) / x = (rows / x[places]) at places where x > 0, once each place is there once"""
     value, divisor = node.inputs
@@ -138,7 +140,7 @@ def _has_eps(value: Value | None) -> bool:
     return value is not None and value.node.op.name == "Add" and any((splat(v) or 0) > 0 for v in value.node.inputs)
 
 
-@equation("ReduceL2", "ReduceSumSquare")
+@formulation("cpu", "ReduceL2", "ReduceSumSquare")
 def _size_of_rows(node: Node) -> Value | None:
     """|rows at places| = |rows|, once each place is there once"""
     sparse = _sparse(node.inputs[0])

@@ -9,7 +9,7 @@ import sys
 import warnings
 from functools import lru_cache
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -27,6 +27,11 @@ class Device(NamedTuple):
 
     kind: str
     number: int
+
+    @property
+    def target(self) -> Literal["cpu", "cuda"]:
+        """For which kind graphs are made faster."""
+        return "cuda" if self.kind == "cuda" else "cpu"
 
     def __str__(self) -> str:
         return self.kind if self.number == 0 else f"{self.kind}:{self.number}"

@@ -138,7 +138,7 @@ def function(
     else:
         named = {_fresh(f"output{i}", {**given, **states}): value for i, value in enumerate(results)}
     named.update({f"{name}.next": value for name, value in updated.items()})
-    graph = optimise(Graph("function", {**given, **states}, named))
+    graph = optimise(Graph("function", {**given, **states}, named), target=resolve_device(device).target)
     initial = {leaf.name: leaf.initial for leaf in held if leaf.initial is not None}
     return Function(graph, form, tuple(updated), initial, device, settings or SessionSettings())
 

@@ -14,6 +14,7 @@ from ml_dtypes import bfloat16
 
 from staticgrad.errors import CheckpointError, DeclarationError, FeedError, NotFiniteError, shown
 from staticgrad.graph import Array, Graph
+from staticgrad.optimise import optimise
 from staticgrad.origin import source_line
 from staticgrad.runtime import checkpoint
 from staticgrad.runtime.batches import Batch, as_batch, batches_of, check_counts, count_samples, shapes_of
@@ -102,7 +103,10 @@ class Trainer:
         self._step = step
         self._device = resolve_device(device)
         self._settings = SessionSettings(threads, optimization, dict(provider_options or {}), profile)
-        graph = step.graph
+        # Formulations are chosen for a device.
+        target = self._device.target
+        graph = step.graph if target == "cpu" else optimise(step.declared, target=target)
+        self._graph = graph
         self._flags: str | None = None
         if check_finite:
             graph, self._flags = with_finite_flags(graph)
@@ -224,7 +228,7 @@ class Trainer:
     ) -> list[StepResult]:
         with self._lock:
             if name not in self._many:
-                graph = graph_of(self._step.graph, self._step.feeds, self._changing, self._results)
+                graph = graph_of(self._graph, self._step.feeds, self._changing, self._results)
                 self._many[name] = Session(exporters.to_model(graph), self._device, self._settings)
             following = [f"{state}.next" for state in self._changing]
             places = dict.fromkeys(following, self._device) | dict.fromkeys(self._results, CPU)
@@ -249,7 +253,7 @@ class Trainer:
         bound = [f"{name}.next" for name in self._changing] + list(self._landing) + names
         found = dict(zip(bound, binding.get_outputs(), strict=True))
         if self._flags is not None:
-            bad = first_not_finite(self._step.graph, to_numpy(found.pop(self._flags)))
+            bad = first_not_finite(self._graph, to_numpy(found.pop(self._flags)))
             if bad is not None:
                 raise NotFiniteError(f"{bad}; the state is that before this step ({source_line()})")
         return {name: self._landing[name].copy() if name in self._landing else found[name] for name in self._results}
