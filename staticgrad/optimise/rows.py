@@ -1,7 +1,7 @@
 """Gradients of tables: of a tensor that is 0 but for a few rows only these rows are computed with.
 
 A gather's derivative is zeros into which rows are added. What the optimizer makes of it elementwise is, where the rows
-are few, made of the rows, and the table itself is touched in these places only. Where a place may be there twice that takes
+are few, made of the rows, and the table itself is touched in these places only. Where a place may be there twice it takes
 Unique, which the CPU has.
 """
 
