@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -24,8 +24,10 @@ FORMULATIONS: dict[str, dict[str, list[Equation]]] = {"cpu": {}, "cuda": {}}
 _FEW_CHANNELS = 16
 """Below that a product of matrices is slower than the runtime's own loops."""
 _MOST_PRODUCTS = 25
-_LARGE_IMAGE = 64
-"""Elements of an image from which a product for each of them costs less than putting all into one."""
+_LARGE_IMAGE, _LARGER_IMAGE = 64, 1024
+"""Elements of an image from which a product for each costs less than one for all: for one, for several positions."""
+_MOST_COLUMNS = 1 << 17
+"""Elements of what is seen of an image up to which it is put together."""
 
 
 def formulation(target: str, *operators: str) -> Callable[[Equation], Equation]:
@@ -56,71 +58,123 @@ def _channels(*dims: object) -> bool:
 
 @formulation("cpu", "Conv")
 def _large_kernel(node: Node) -> Value | None:
-    """conv(x, w) = for each element of the result one product of the flat w and what it sees of x, where w is large"""
+    """conv(x, w) = for each element of the result products of w and what it sees of x, where w is large"""
     x, w, b = (*node.inputs, None)[:3]
     y = node.outputs[0]
     windows = _windows(node)
     if windows is None or x is None or w is None or b is not None or node.attributes["group"] != 1:
         return None
     counts = [d for d in spatial(y) if isinstance(d, int)]
-    rows, features = x.type.shape[0], w.type.shape[0]
+    positions = math.prod(counts)
     if (
-        not _channels(rows, features)
-        or len(counts) < len(spatial(y))
-        or not 0 < math.prod(counts) <= min(_MOST_PRODUCTS, math.prod(int(d) for d in windows.kernel))
+        len(counts) < len(spatial(y))
+        or not 0 < positions <= min(_MOST_PRODUCTS, math.prod(int(d) for d in windows.kernel))
+        or not all(isinstance(v.type.shape[0], int) for v in (x, w))
     ):
         return None
     bare = _without_filling(x), _without_filling(w)
     if bare[0] is not x and bare[1] is not w:
         x, w = bare
-    padding = (*(windows.begin or ()), *(windows.end or ()))
-    if math.prod(counts) == 1 and not any(padding) and _turned(x):
+    many = _channels(x.type.shape[0], w.type.shape[0])
+    images, cotangents = _unturned(x), _unturned(w)
+    if images is not None and positions == 1 and not any(_padding(windows)):
         # What is passed over need not be turned.
-        (images,) = x.node.inputs
-        assert images is not None
-        x = ops.transpose(_seen(images, (0,) * len(counts), windows), perm=x.node.attributes["perm"])
-        windows = windows._replace(dilations=(1,) * len(counts))
-        by_image = _by_image(x, w, y, windows)
-        if by_image is not None:
-            return by_image
-    if any(padding):
-        rank = len(counts)
-        amounts = np.array([0, 0, *padding[:rank], 0, 0, *padding[rank:]], np.int64)
-        x = ops.pad(x, constant(amounts))
-    flat = _flat(w)
+        images = _seen(images, (0,) * len(counts), windows)
+        x, windows = ops.transpose(images, perm=_order(images)), windows._replace(dilations=(1,) * len(counts))
+    if images is not None and cotangents is not None:
+        found = (_by_image if many else _by_columns)(images, cotangents, counts, windows)
+        if found is not None:
+            return found
+    return _by_position(x, w, counts, windows) if many else None
+
+
+def _padding(windows: Windows) -> tuple[int, ...]:
+    return (*(windows.begin or ()), *(windows.end or ()))
+
+
+def _filled_up(x: Value, windows: Windows) -> Value:
+    """`x` with its padding."""
+    padding = _padding(windows)
+    if not any(padding):
+        return x
+    rank = len(padding) // 2
+    return ops.pad(x, constant(np.array([0, 0, *padding[:rank], 0, 0, *padding[rank:]], np.int64)))
+
+
+def _by_position(x: Value, w: Value, counts: Sequence[int], windows: Windows) -> Value:
+    """A product of the flat `w` for each element of the result."""
+    x, flat, rank = _filled_up(x, windows), _flat(w), len(counts)
+    products = [ops.gemm(flat, _flat(_seen(x, position, windows)), transB=True) for position in _places(counts)]
+    shape = (*counts, w.type.shape[0], x.type.shape[0])
+    return ops.transpose(_arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
+
+
+def _places(counts: Sequence[int]) -> Iterable[tuple[int, ...]]:
+    return itertools.product(*map(range, counts))
+
+
+def _together(parts: Sequence[Value], axis: int = 0) -> Value:
+    return parts[0] if len(parts) == 1 else ops.concat(*parts, axis=axis)
+
+
+def _by_image(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:
+    """The sum over large images `x` of a product with `g` for each and for each element of the result."""
+    size, rank = math.prod(int(d) for d in windows.kernel), len(counts)
+    if size < (_LARGE_IMAGE if math.prod(counts) == 1 else _LARGER_IMAGE):
+        return None
+    x, flat = _filled_up(x, windows), _images(g, g.type.shape[1], size)
     products = [
-        ops.gemm(flat, _flat(_seen(x, position, windows)), transB=True)
-        for position in itertools.product(*map(range, counts))
+        _summed(ops.matmul(flat, _turned_images(_seen(x, place, windows), x.type.shape[1], size)))
+        for place in _places(counts)
     ]
-    rank = len(counts)
-    if len(products) == 1:
-        return ops.transpose(_arranged(products[0], (features, rows, *counts)), perm=(1, 0, *range(2, 2 + rank)))
-    stacked = _arranged(ops.concat(*products, axis=0), (*counts, features, rows))
-    return ops.transpose(stacked, perm=(rank + 1, rank, *range(rank)))
+    shape = (*counts, g.type.shape[1], x.type.shape[1])
+    return ops.transpose(_arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
 
 
-def _turned(x: Value) -> bool:
-    """Whether images and channels change places in `x`, and nothing else."""
+def _by_columns(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:
+    """The sum over images of one product with all that the elements of the result see of `x`, for few channels."""
+    size, rank = math.prod(int(d) for d in windows.kernel), len(counts)
+    columns = int(x.type.shape[1]) * math.prod(counts)
+    if math.prod(counts) == 1 or columns * size > _MOST_COLUMNS:
+        return None
+    found = _filled_up(x, windows)
+    for axis in reversed(range(rank)):
+        found = _together([_along(found, axis, windows, i) for i in range(counts[axis])], axis=1)
+    flat = _images(g, g.type.shape[1], size)
+    products = _summed(ops.matmul(flat, _turned_images(found, columns, size)))
+    # The shifts along the first axis were put together last, and the channels first.
+    shape = (g.type.shape[1], *counts, x.type.shape[1])
+    return ops.transpose(_arranged(products, shape), perm=(rank + 1, 0, *range(1, rank + 1)))
+
+
+def _along(x: Value, axis: int, windows: Windows, shift: int) -> Value:
+    """What an element of the result, the `shift`-th along an axis, sees along it."""
+    start, apart = shift * windows.strides[axis], windows.dilations[axis]
+    numbers = (start, start + (int(windows.kernel[axis]) - 1) * apart + 1, axis + 2, apart)
+    return ops.slice_(x, *(constant(np.array([n], np.int64)) for n in numbers))
+
+
+def _summed(products: Value) -> Value:
+    return ops.reduce_sum(products, constant(np.array([0])), keepdims=False)
+
+
+def _images(x: Value, channels: Dim, size: int) -> Value:
+    """`x` with images of one axis."""
+    return _arranged(x, (-1 if not isinstance(x.type.shape[0], int) else x.type.shape[0], channels, size))
+
+
+def _turned_images(x: Value, channels: Dim, size: int) -> Value:
+    return ops.transpose(_images(x, channels, size), perm=(0, 2, 1))
+
+
+def _unturned(x: Value) -> Value | None:
+    """What `x` is with images and channels in each other's place."""
     order = x.node.attributes["perm"] if x.node.op.name == "Transpose" else ()
-    return bool(order == (1, 0, *range(2, len(x.type.shape))))
+    return x.node.inputs[0] if order == _order(x) else None
 
 
-def _by_image(x: Value, w: Value, y: Value, windows: Windows) -> Value | None:
-    """The sum over large images of a product for each, where a kernel meets all of x and both were transposed."""
-    size = math.prod(int(d) for d in windows.kernel)
-    if size < _LARGE_IMAGE or not _turned(x) or not _turned(w):
-        return None
-    images, cotangents = x.node.inputs[0], w.node.inputs[0]
-    if images is None or cotangents is None:
-        return None
-    left, right = (
-        _arranged(v, (-1 if not isinstance(v.type.shape[0], int) else v.type.shape[0], v.type.shape[1], size))
-        for v in (images, cotangents)
-    )
-    products = ops.matmul(right, ops.transpose(left, perm=(0, 2, 1)))
-    rows, features, *ones = y.type.shape
-    whole = _arranged(ops.reduce_sum(products, constant(np.array([0])), keepdims=False), (features, rows, *ones))
-    return ops.transpose(whole, perm=(1, 0, *range(2, 2 + len(ones))))
+def _order(x: Value) -> tuple[int, ...]:
+    return (1, 0, *range(2, len(x.type.shape)))
 
 
 def _seen(x: Value, position: tuple[int, ...], windows: Windows) -> Value:
