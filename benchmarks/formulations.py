@@ -1,7 +1,8 @@
 """What the formulations cost that `staticgrad.optimise.formulations` chooses among, by shape.
 
 `python -m benchmarks.formulations` prints a table: for each convolution the cotangent of its weight (dw) and of its
-images (dx) in the canonical form and in the chosen one, the least of many runs by turns in one process.
+images (dx), and for some matrices the sum of their rows, in the canonical form and in the chosen one: the least of many
+runs by turns in one process.
 """
 
 from __future__ import annotations
@@ -46,6 +47,15 @@ SHAPES: dict[str, list[Shape]] = {
     "LeNet": [(64, 1, 28, 6, 5, 1, 2, 1), (64, 6, 14, 16, 5, 1, 0, 1)],
     "first layer": [(8, 3, 112, 64, 7, 2, 3, 1)],
 }
+
+
+MATRICES = [(64, 120), (128, 512), (1024, 256), (1024, 1024), (2048, 128)]
+
+
+def sum_of_rows(shape: tuple[int, int]) -> Graph:
+    """The graph of a sum over the first axis."""
+    x = sg.input("x", shape)
+    return Graph("sum", {"x": x}, {"y": ops.reduce_sum(x, [0], keepdims=False)})
 
 
 def cotangents(shape: Shape) -> dict[str, Graph]:
@@ -97,11 +107,18 @@ def main() -> None:
             label = f"{title}: {count}x{channels}x{size}x{size} to {features}, {kernel}x{kernel}"
             label += f"/{stride}" * (stride > 1) + f", {groups} groups" * (groups > 1)
             for name, graph in cotangents(shape).items():
-                canonical, chosen = optimise(graph, target="cuda"), optimise(graph)
-                both = [canonical] if str(canonical) == str(chosen) else [canonical, chosen]
-                times = least(both, given.repeats, given.threads)
-                figures = " ".join(f"{t:10.2f}" for t in times) + (" " * 10 + "-") * (len(both) < 2)
-                print(f"{label:44} {name:4} {figures}", flush=True)
+                print_row(label, name, graph, given.repeats, given.threads)
+    for rows, columns in MATRICES:
+        print_row(f"sum of the rows of {rows}x{columns}", "y", sum_of_rows((rows, columns)), 100, given.threads)
+
+
+def print_row(label: str, name: str, graph: Graph, repeats: int, threads: int) -> None:
+    """Print what a graph costs in its canonical form and in the chosen one."""
+    canonical, chosen = optimise(graph, target="cuda"), optimise(graph)
+    both = [canonical] if str(canonical) == str(chosen) else [canonical, chosen]
+    times = least(both, repeats, threads)
+    figures = " ".join(f"{t:10.3f}" for t in times) + (" " * 10 + "-") * (len(both) < 2)
+    print(f"{label:44} {name:4} {figures}", flush=True)
 
 
 if __name__ == "__main__":

@@ -264,6 +264,19 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         "a = Neg(z); b = Mul(y, a); r = ScatterElements(b, [[0, 2], [1, 1], [3, 0]], x, axis=1, reduction=add)",
     ),
     ("dead code", lambda x: sg.split(x, 2)[0], [V], "r = Split(x, [2, 2])"),
+    (
+        "sum of rows",
+        lambda x: x.sum(0),
+        [(64, 32)],
+        "a = ConstantOfShape([1, 64], value=[1.0]); b = MatMul(a, x); r = Reshape(b, [32])",
+    ),
+    (
+        "sum of rows",
+        lambda x: x.sum((0, 1), keepdim=True),
+        [("N", 5, 32)],
+        "a = Reshape(x, [-1, 32]); b = Shape(a, end=1); c = Concat([1], b, axis=0); d = ConstantOfShape(c, value=[1.0]); e = MatMul(d, a); r = Reshape(e, [1, 1, 32])",
+    ),
+    ("sum of few rows", lambda x: x.sum(0), [(4, 32)], "r = ReduceSum(x, [0], keepdims=False)"),
     ("k gemm(a, b)", lambda x, y: x @ y.T * 3, [M, M], "r = Gemm(x, y, alpha=3.0, transB=True)"),
     (
         "k gemm(a, b, c)",

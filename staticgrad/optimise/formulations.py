@@ -26,6 +26,8 @@ _FEW_CHANNELS = 16
 _MOST_PRODUCTS = 25
 _LARGE_IMAGE, _LARGER_IMAGE = 64, 1024
 """Elements of an image from which a product for each costs less than one for all: for one, for several positions."""
+_SMALL_IMAGE = 16
+"""Elements of an image up to which a transposed convolution is slower than one with the turned kernel."""
 _MOST_COLUMNS = 1 << 17
 """Elements of what is seen of an image up to which it is put together."""
 
@@ -41,7 +43,7 @@ def formulation(target: str, *operators: str) -> Callable[[Equation], Equation]:
     return register
 
 
-def _windows(node: Node) -> Windows | None:
+def windows_at(node: Node) -> Windows | None:
     """The windows of a convolution whose kernel and padding are numbers."""
     x, w = node.inputs[:2]
     given = node.attributes
@@ -61,7 +63,7 @@ def _large_kernel(node: Node) -> Value | None:
     """conv(x, w) = for each element of the result products of w and what it sees of x, where w is large"""
     x, w, b = (*node.inputs, None)[:3]
     y = node.outputs[0]
-    windows = _windows(node)
+    windows = windows_at(node)
     if windows is None or x is None or w is None or b is not None or node.attributes["group"] != 1:
         return None
     counts = [d for d in spatial(y) if isinstance(d, int)]
@@ -72,11 +74,11 @@ def _large_kernel(node: Node) -> Value | None:
         or not all(isinstance(v.type.shape[0], int) for v in (x, w))
     ):
         return None
-    bare = _without_filling(x), _without_filling(w)
+    bare = without_filling(x), without_filling(w)
     if bare[0] is not x and bare[1] is not w:
         x, w = bare
     many = _channels(x.type.shape[0], w.type.shape[0])
-    images, cotangents = _unturned(x), _unturned(w)
+    images, cotangents = unturned(x), unturned(w)
     if images is not None and positions == 1 and not any(_padding(windows)):
         # What is passed over need not be turned.
         images = _seen(images, (0,) * len(counts), windows)
@@ -85,28 +87,41 @@ def _large_kernel(node: Node) -> Value | None:
         found = (_by_image if many else _by_columns)(images, cotangents, counts, windows)
         if found is not None:
             return found
-    return _by_position(x, w, counts, windows) if many else None
+        if many and all(isinstance(d, int) for d in images.type.shape[1:]):
+            # With the images last, what is cut out lies in long runs.
+            return _by_position(_images_last(images), _images_last(cotangents), counts, windows, 1)
+    return _by_position(x, w, counts, windows, 2) if many else None
 
 
 def _padding(windows: Windows) -> tuple[int, ...]:
     return (*(windows.begin or ()), *(windows.end or ()))
 
 
-def _filled_up(x: Value, windows: Windows) -> Value:
-    """`x` with its padding."""
+def _filled_up(x: Value, windows: Windows, lead: int = 2) -> Value:
+    """`x` with its padding, of the axes behind the first `lead`."""
     padding = _padding(windows)
     if not any(padding):
         return x
     rank = len(padding) // 2
-    return ops.pad(x, constant(np.array([0, 0, *padding[:rank], 0, 0, *padding[rank:]], np.int64)))
+    sides = [[0] * lead + list(side) + [0] * (2 - lead) for side in (padding[:rank], padding[rank:])]
+    return ops.pad(x, constant(np.array([*sides[0], *sides[1]], np.int64)))
 
 
-def _by_position(x: Value, w: Value, counts: Sequence[int], windows: Windows) -> Value:
-    """A product of the flat `w` for each element of the result."""
-    x, flat, rank = _filled_up(x, windows), _flat(w), len(counts)
-    products = [ops.gemm(flat, _flat(_seen(x, position, windows)), transB=True) for position in _places(counts)]
+def _images_last(x: Value) -> Value:
+    """`x` (N, C, *X) as (C, *X, N)."""
+    batch, *sizes = x.type.shape
+    count = math.prod(int(d) for d in sizes)
+    rows = arranged(x, (batch if isinstance(batch, int) else -1, count))
+    turned = arranged(ops.transpose(rows, perm=(1, 0)), (*sizes, batch if isinstance(batch, int) else -1))
+    return turned
+
+
+def _by_position(x: Value, w: Value, counts: Sequence[int], windows: Windows, lead: int) -> Value:
+    """A product of the flat `w` for each element of the result; the first `lead` axes of `x` come before its sizes."""
+    x, flat, rank = _filled_up(x, windows, lead), _flat(w), len(counts)
+    products = [ops.gemm(flat, _flat(_seen(x, position, windows, lead)), transB=True) for position in _places(counts)]
     shape = (*counts, w.type.shape[0], x.type.shape[0])
-    return ops.transpose(_arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
+    return ops.transpose(arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
 
 
 def _places(counts: Sequence[int]) -> Iterable[tuple[int, ...]]:
@@ -128,7 +143,7 @@ def _by_image(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Va
         for place in _places(counts)
     ]
     shape = (*counts, g.type.shape[1], x.type.shape[1])
-    return ops.transpose(_arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
+    return ops.transpose(arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
 
 
 def _by_columns(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:
@@ -144,7 +159,7 @@ def _by_columns(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> 
     products = _summed(ops.matmul(flat, _turned_images(found, columns, size)))
     # The shifts along the first axis were put together last, and the channels first.
     shape = (g.type.shape[1], *counts, x.type.shape[1])
-    return ops.transpose(_arranged(products, shape), perm=(rank + 1, 0, *range(1, rank + 1)))
+    return ops.transpose(arranged(products, shape), perm=(rank + 1, 0, *range(1, rank + 1)))
 
 
 def _along(x: Value, axis: int, windows: Windows, shift: int) -> Value:
@@ -160,14 +175,14 @@ def _summed(products: Value) -> Value:
 
 def _images(x: Value, channels: Dim, size: int) -> Value:
     """`x` with images of one axis."""
-    return _arranged(x, (-1 if not isinstance(x.type.shape[0], int) else x.type.shape[0], channels, size))
+    return arranged(x, (-1 if not isinstance(x.type.shape[0], int) else x.type.shape[0], channels, size))
 
 
 def _turned_images(x: Value, channels: Dim, size: int) -> Value:
     return ops.transpose(_images(x, channels, size), perm=(0, 2, 1))
 
 
-def _unturned(x: Value) -> Value | None:
+def unturned(x: Value) -> Value | None:
     """What `x` is with images and channels in each other's place."""
     order = x.node.attributes["perm"] if x.node.op.name == "Transpose" else ()
     return x.node.inputs[0] if order == _order(x) else None
@@ -177,24 +192,24 @@ def _order(x: Value) -> tuple[int, ...]:
     return (1, 0, *range(2, len(x.type.shape)))
 
 
-def _seen(x: Value, position: tuple[int, ...], windows: Windows) -> Value:
+def _seen(x: Value, position: tuple[int, ...], windows: Windows, lead: int = 2) -> Value:
     """What the window at a position sees of the filled-up `x`."""
     starts = [i * s for i, s in zip(position, windows.strides, strict=True)]
     lengths = [(int(k) - 1) * d + 1 for k, d in zip(windows.kernel, windows.dilations, strict=True)]
     ends = [a + n for a, n in zip(starts, lengths, strict=True)]
-    if starts == [0] * len(starts) and tuple(ends) == spatial(x) and set(windows.dilations) == {1}:
+    axes = np.arange(lead, lead + len(starts))
+    if starts == [0] * len(starts) and ends == [x.type.shape[a] for a in axes] and set(windows.dilations) == {1}:
         return x
-    axes = np.arange(2, 2 + len(starts))
     numbers = [constant(np.array(v, np.int64)) for v in (starts, ends, axes, windows.dilations)]
     return ops.slice_(x, *numbers)
 
 
 def _flat(x: Value) -> Value:
     """`x` as a matrix with its first axis."""
-    return _arranged(x, (x.type.shape[0], -1))
+    return arranged(x, (x.type.shape[0], -1))
 
 
-def _arranged(x: Value, dims: Sequence[Dim]) -> Value:
+def arranged(x: Value, dims: Sequence[Dim]) -> Value:
     """`x` in the shape `dims`, in which -1 stands for what is left."""
     size = count_elements(x.type.shape)
     known = math.prod(d for d in dims if isinstance(d, int) and d > 0)
@@ -205,7 +220,7 @@ def _arranged(x: Value, dims: Sequence[Dim]) -> Value:
     return found
 
 
-def _without_filling(x: Value) -> Value:
+def without_filling(x: Value) -> Value:
     """`x` without the one element of zeros on an axis that may be empty: a product over nothing is 0."""
     inner = x.node.inputs[0] if x.node.op.name == "Transpose" else x
     if inner is None or inner.node.op.name != "Pad" or inner.node.attributes["mode"] != "constant":
@@ -248,10 +263,10 @@ def _equals(value: Value | None, number: int) -> bool:
 
 @formulation("cpu", "ConvTranspose")
 def _turned_kernel(node: Node) -> Value | None:
-    """conv_transpose(x, w) = conv(x, the turned w) of stride 1, with many channels or a kernel for each"""
+    """conv_transpose(x, w) = conv(x, the turned w) of stride 1: of 1x1, for each channel alone, or of small images"""
     x, w, b = (*node.inputs, None)[:3]
     y, given = node.outputs[0], node.attributes
-    windows = _windows(node)
+    windows = windows_at(node)
     if windows is None or x is None or w is None or windows.begin is None or windows.end is None:
         return None
     if set(windows.strides) != {1} or given["output_shape"] is not None or any(given["output_padding"] or ()):
@@ -260,6 +275,10 @@ def _turned_kernel(node: Node) -> Value | None:
     if not _channels(features, y.type.shape[1]):
         return None
     if given["group"] != 1 and not (each == 1 and features == given["group"]):
+        return None
+    sizes = spatial(y)
+    small = all(isinstance(d, int) for d in sizes) and math.prod(int(d) for d in sizes) <= _SMALL_IMAGE
+    if given["group"] == 1 and set(windows.kernel) != {1} and not small:
         return None
     reach = [d * (int(k) - 1) for k, d in zip(windows.kernel, windows.dilations, strict=True)]
     pads = [r - p for r, p in zip((*reach, *reach), (*windows.begin, *windows.end), strict=True)]

@@ -1,0 +1,120 @@
+"""Convolutions with a kernel for each channel, as products of matrices: the runtime's own loops are slow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from staticgrad import ops
+from staticgrad.graph import Node, Value
+from staticgrad.ops.registry import constant
+from staticgrad.ops.windows import Windows, spatial
+from staticgrad.optimise.formulations import arranged, formulation, unturned, windows_at
+from staticgrad.types import Dim
+
+_MOST_PAIRS = 1 << 12
+"""Pairs of elements of an image and of its result up to which a product with all of them costs less."""
+_FEW_IMAGES = 8
+
+
+def _pairs(x: Value, y: Value) -> int | None:
+    """The number of pairs of an element of an image and one of a result."""
+    sizes = [d for d in (*spatial(x), *spatial(y)) if isinstance(d, int)]
+    return math.prod(sizes) if len(sizes) == 2 * len(spatial(x)) else None
+
+
+def _bands(x: Sequence[Dim], y: Sequence[Dim], kernel: Sequence[Dim], windows: Windows) -> Value:
+    """For each element of a kernel a flat matrix, with 1 where by it an image's element meets one of the result."""
+    rank = len(kernel)
+    found = None
+    for axis, (size, count, length) in enumerate(zip(map(int, x), map(int, y), map(int, kernel), strict=True)):
+        begin = 0 if windows.begin is None else windows.begin[axis]
+        k, h, o = np.ogrid[:length, :size, :count]
+        meets = h == o * windows.strides[axis] + k * windows.dilations[axis] - begin
+        shape = [1] * (3 * rank)
+        shape[axis], shape[rank + axis], shape[2 * rank + axis] = length, size, count
+        band = constant(meets.astype(np.float32).reshape(shape))
+        found = band if found is None else ops.mul(found, band)
+    assert found is not None
+    return arranged(found, (math.prod(map(int, kernel)), math.prod(map(int, x)) * math.prod(map(int, y))))
+
+
+def _batch(x: Value) -> Dim:
+    """The first size as a reshape takes it."""
+    return x.type.shape[0] if isinstance(x.type.shape[0], int) else -1
+
+
+@formulation("cpu", "Conv")
+def _small_images(node: Node) -> Value | None:
+    """conv(x, w) of a kernel for each channel = for each channel x @ the banded matrix of w, where images are small"""
+    x, w, b = (*node.inputs, None)[:3]
+    y = node.outputs[0]
+    windows = windows_at(node)
+    if windows is None or x is None or w is None or b is not None:
+        return None
+    channels = x.type.shape[1]
+    batch, pairs = x.type.shape[0], _pairs(x, y)
+    if (
+        channels == 1
+        or not channels == w.type.shape[0] == node.attributes["group"]
+        or w.type.shape[1] != 1
+        or pairs is None
+        or pairs > _MOST_PAIRS
+        or (isinstance(batch, int) and batch < _FEW_IMAGES)
+    ):
+        return None
+    size, count = (math.prod(int(d) for d in spatial(v)) for v in (x, y))
+    kernels = arranged(w, (channels, -1))
+    matrices = arranged(
+        ops.matmul(kernels, _bands(spatial(x), spatial(y), spatial(w), windows)), (channels, size, count)
+    )
+    turn = (1, 0, *range(2, len(x.type.shape)))
+    # Not a transposition right before or behind the product: made one with it, the runtime stops over no images.
+    images = arranged(ops.transpose(x, perm=turn), (channels, _batch(x), size))
+    results = arranged(ops.matmul(images, matrices), (channels, _batch(x), *spatial(y)))
+    return ops.transpose(results, perm=turn)
+
+
+@formulation("cpu", "Conv")
+def _weight_of_each_channel(node: Node) -> Value | None:
+    """The cotangent of a kernel for each channel = sums over the bands of x^T g for each, where images are small"""
+    x, w, b = (*node.inputs, None)[:3]
+    y = node.outputs[0]
+    windows = windows_at(node)
+    if windows is None or x is None or w is None or b is not None:
+        return None
+    # A product over no images is as undefined as the convolution: what fills them up stays.
+    cotangents, images = unturned(w), _ungrouped(x)
+    if cotangents is None or images is None or x.type.shape[0] != 1 or w.type.shape[0] != node.attributes["group"]:
+        return None
+    # What was the kernel there is the result here; strides and dilations change places too.
+    forward = windows._replace(kernel=spatial(y), strides=windows.dilations, dilations=windows.strides)
+    pairs = _pairs(images, cotangents)
+    if pairs is None or pairs > _MOST_PAIRS or not all(isinstance(d, int) for d in spatial(y)):
+        return None
+    channels = images.type.shape[1]
+    size, count = (math.prod(int(d) for d in spatial(v)) for v in (images, cotangents))
+    left = ops.transpose(arranged(images, (_batch(images), channels, size)), perm=(1, 2, 0))
+    right = ops.transpose(arranged(cotangents, (_batch(cotangents), channels, count)), perm=(1, 0, 2))
+    matrices = arranged(ops.matmul(left, right), (channels, size * count))
+    bands = _bands(spatial(images), spatial(cotangents), spatial(y), forward)
+    return arranged(ops.gemm(matrices, bands, transB=True), y.type.shape)
+
+
+def _ungrouped(x: Value) -> Value | None:
+    """The images (N, C, *X) that were put together as (1, C * N, *X), channel by channel."""
+    node = x.node
+    if node.op.name != "Reshape" or node.inputs[0] is None:
+        return None
+    turned = node.inputs[0]
+    rank = len(turned.type.shape)
+    if turned.node.op.name != "Transpose" or turned.node.attributes["perm"] != (2, 1, 0, *range(3, rank)):
+        return None
+    split = turned.node.inputs[0]
+    if split is None or split.node.op.name != "Reshape" or split.type.shape[2] != 1:
+        return None
+    images = split.node.inputs[0]
+    whole = (*split.type.shape[:2], *split.type.shape[3:])
+    return images if images is not None and images.type.shape[1:] == whole[1:] else None

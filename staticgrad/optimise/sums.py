@@ -1,0 +1,38 @@
+"""How sums over rows are computed; `benchmarks/passes.py` measures it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from staticgrad import ops
+from staticgrad.graph import Node, Value
+from staticgrad.ops.kinds import known_axes, reshape_like
+from staticgrad.ops.registry import constant
+from staticgrad.optimise.formulations import formulation
+from staticgrad.types import DType, TensorType, count_elements, unknown
+
+_FEW = 16
+"""Rows and columns up to which a sum costs less than a product."""
+
+
+@formulation("cpu", "ReduceSum")
+def _sum_of_rows(node: Node) -> Value | None:
+    """sum(x) over all axes but the last = ones @ the rows of x, which several threads compute"""
+    x, axes = (*node.inputs, None)[:2]
+    if x is None or axes is None or x.type.dtype is not DType.float32:
+        return None
+    *lead, columns = x.type.shape
+    count = count_elements(tuple(lead))
+    summed = known_axes(axes, len(x.type.shape))
+    if summed is None or sorted(summed) != list(range(len(lead))) or not lead or not isinstance(columns, int):
+        return None
+    if columns <= _FEW or (isinstance(count, int) and count <= _FEW):
+        return None
+    rows = x
+    if len(lead) > 1:
+        type = TensorType(DType.float32, (count if isinstance(count, int) else unknown(), columns))
+        shape = constant(np.array([-1, columns]))
+        rows = ops.reshape.apply((x, shape), {"allowzero": False}, (type,)).outputs[0]
+    length = constant(np.array([count])) if isinstance(count, int) else ops.shape(rows, start=0, end=1)
+    ones = ops.constant_of_shape(ops.concat([1], length, axis=0), value=np.ones(1, np.float32))
+    return reshape_like(ops.matmul(ones, rows), node.outputs[0])
