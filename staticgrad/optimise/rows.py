@@ -1,8 +1,8 @@
 """Gradients of tables: of a tensor that is 0 but for a few rows only these rows are computed with.
 
 A gather's derivative is zeros into which rows are added. What the optimizer makes of it elementwise is, where the rows
-are few, made of the rows, and the table itself is touched in these places only. Where a place may be there twice it takes
-Unique, which the CPU has.
+are few, made of the rows, and the table itself is touched in these places only. Where a place may be there twice it
+takes Unique, which the CPU has.
 """
 
 from __future__ import annotations
