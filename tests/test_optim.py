@@ -418,15 +418,26 @@ def test_passes_over_a_parameter() -> None:
 
 def test_passes_over_a_parameter_of_a_product() -> None:
     w = sg.parameter("w", np.zeros((5, 4), np.float32))
-    loss = (sg.input("x", ("N", 5)) @ w).square().sum()
 
-    def count(optimizer: optim.GradientTransformation) -> int:
-        graph = train_step(loss, optimizer).graph
+    def count(batch: int | str, optimizer: optim.GradientTransformation) -> int:
+        graph = train_step((sg.input("x", (batch, 5)) @ w).square().sum(), optimizer).graph
         return sum(node.outputs[0].type.shape == (5, 4) for node in graph.operators)
 
-    assert count(optim.sgd(0.1)) == 1
-    assert count(optim.sgd(0.1, 0.9)) == 3
-    assert count(optim.adam(0.1)) == 12  # the product and 11 passes
+    for batch in (8, "N"):
+        assert count(batch, optim.sgd(0.1)) == 1
+        assert count(batch, optim.adam(0.1)) == 12  # the product and 11 passes
+    assert count(8, optim.sgd(0.1, 0.9)) == 3
+    # A product over a batch of nothing would not scale the momentum.
+    assert count("N", optim.sgd(0.1, 0.9)) == 4
+
+
+def test_momentum_fades_over_a_batch_of_nothing() -> None:
+    w = sg.parameter("w", np.zeros((5, 4), np.float32))
+    step = train_step((sg.input("x", ("N", 5)) @ w).sum(), optim.sgd(0.1, 0.5))
+    trainer = sg.Trainer(step, device="cpu")
+    for size, trace in ((4, 4), (0, 2), (0, 1), (2, 2.5)):
+        trainer.step(x=np.ones((size, 5), np.float32))
+        assert (trainer.state()["w.trace"] == trace).all()
 
 
 VECTOR, INTEGER = sg.input("v", (3,)), sg.input("i", (), "int64")

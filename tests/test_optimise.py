@@ -293,6 +293,30 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         [M, M, (4, 4)],
         "r = Gemm(x, y, z, alpha=-1.0, beta=0.5, transA=True)",
     ),
+    (
+        "k c - gemm(a, b) where the factor of no addend is given",
+        lambda x, y, z: z - ops.gemm(x, y, beta=0.25, transA=True),
+        [M, M, (4, 4)],
+        "r = Gemm(x, y, z, alpha=-1.0, transA=True)",
+    ),
+    (
+        "gemm(a, b) + c where the factor of no addend is given",
+        lambda x, y, z: z + ops.gemm(x, y, alpha=2.0, beta=0.25, transA=True),
+        [M, M, (4, 4)],
+        "r = Gemm(x, y, z, alpha=2.0, transA=True)",
+    ),
+    (
+        "gemm(a, b) + k c of what may be nothing",
+        lambda x, y, z: z * 0.5 + x.T @ y,
+        [N, N, (4, 4)],
+        "a = Mul(z, 0.5); r = Gemm(x, y, a, transA=True)",
+    ),
+    (
+        "k gemm(a, b, c) of what may be nothing",
+        lambda x, y, z: (x.T @ y + z) * 0.5,
+        [N, N, (4, 4)],
+        "a = Gemm(x, y, z, transA=True); r = Mul(a, 0.5)",
+    ),
     ("a wider c", lambda x, y, z: x @ y.T + z, [M, M, (2, 3, 3)], "a = Gemm(x, y, transB=True); r = Add(a, z)"),
     ("transpose(gemm(a, b))", lambda x, y: (x.T @ y).T, [M, M], "r = Gemm(y, x, transA=True)"),
     (
@@ -300,6 +324,19 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         lambda x, y: (p := x @ y.T) * 3 + p.exp(),
         [M, M],
         "a = Gemm(x, y, transB=True); b = Mul(a, 3.0); c = Exp(a); r = Add(b, c)",
+    ),
+    (
+        "a product that two equal expressions read stays",
+        lambda x, y: (x @ y.T * 3).tanh() + (x @ y.T).exp(),
+        [M, M],
+        "a = Gemm(x, y, transB=True); b = Mul(a, 3.0); c = Tanh(b); d = Exp(a); r = Add(c, d)",
+    ),
+    (
+        "a float64 product of factors of which float32 has not the product",
+        lambda x, y: ops.gemm(x.double(), y.double().T, alpha=0.1) * float(np.float32(0.1)),
+        [M, M],
+        "a = Cast(x, to=float64); b = Cast(y, to=float64); c = Gemm(a, b, alpha=0.1, transB=True); "
+        "r = Mul(c, 0.10000000149011612)",
     ),
     (
         "a float64 product of numbers that float32 has not",
@@ -404,6 +441,14 @@ def test_a_sum_over_no_elements_is_zero_and_not_a_product() -> None:
     x = sg.input("x", (4,))
     y = ops.expand(x, [0, 4]).sum(0)
     assert Evaluator([x], [y], rewritten=True)({"x": np.full(4, np.inf, np.float32)})[0].tolist() == [0] * 4
+
+
+@pytest.mark.parametrize(("shape", "size"), [(N, 0), (N, 3), ((0, 4), 0), ((3, 4), 3)])
+def test_a_scaled_addend_of_a_product_over_nothing_is_scaled(shape: Any, size: int) -> None:
+    x, z = sg.input("x", shape), sg.input("z", (4, 4))
+    a, b = np.ones((size, 4), np.float32), np.full((4, 4), 8, np.float32)
+    for y, expected in ((x.T @ x * 2 + z * 0.5, 2 * size + 4), ((x.T @ x + z) * 0.5, size / 2 + 4)):
+        assert (sg.function(y)(x=a, z=b) == expected).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), ("N", 3, 4)])

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from drawing import draw
 
 import staticgrad as sg
 from exporters import to_model
+from staticgrad.graph import Graph
 from staticgrad.nn import functional as F
+from staticgrad.optimise import optimise
 
 ROWS, WIDTH = 60, 8
 
@@ -58,6 +61,12 @@ def test_no_operator_but_the_writing_gives_a_table(name: str) -> None:
     assert {n.op.name for n in graph.operators for y in n.outputs if y.type == table} == {"ScatterND"}
 
 
+def test_equal_places_are_looked_for_once() -> None:
+    for batch in (4, "N"):
+        operators = [node.op.name for node in declared(OPTIMIZERS["clipped adagrad"], batch).graph.operators]
+        assert operators.count("Unique") == 1
+
+
 @pytest.mark.parametrize("name", ["sgd", "adagrad"])
 @pytest.mark.parametrize("ids", [[], [5], [9, 9, -1, 4, 4]])
 def test_a_batch_of_any_size(name: str, ids: list[int]) -> None:
@@ -88,3 +97,24 @@ def test_a_table_read_twice() -> None:
         feeds = {"x": np.array([1, 2, 2, 5]), **step.state}
         few, whole = run(step.model(), feeds), run(to_model(step.declared), feeds)
         np.testing.assert_allclose(few["table/weight.next"], whole["table/weight.next"], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("output", range(4))
+def test_rows_by_what_a_model_has_from_unique(output: int) -> None:
+    x = sg.input("x", ("N",), dtype="int64")
+    table = sg.nn.Embedding(1 << 18, WIDTH, name="table")
+    taken = F.embedding(sg.ops.unique(x)[output], table.weight)
+    gradient = sg.grad(taken.square().sum() + taken.sum(), table.weight)
+    ids = np.array([-1, 3, (1 << 18) - 1, 3, 5])
+    feeds = {"x": ids, "table/weight": draw(1 << 18, WIDTH).astype("float32")}
+    graph = Graph("f", {"x": x, "table/weight": table.weight}, {"square": gradient * gradient})
+    few, whole = run(to_model(optimise(graph)), feeds), run(to_model(graph), feeds)
+    np.testing.assert_allclose(few["square"], whole["square"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("scaled", [lambda g: g * np.inf, lambda g: g * np.nan, lambda g: g / 0.0])
+def test_zeros_times_what_is_no_number_are_none(scaled: Callable[[sg.Value], sg.Value]) -> None:
+    x = sg.input("x", (2,), dtype="int64")
+    table = sg.nn.Embedding(ROWS, WIDTH, name="table")
+    found = sg.function(scaled(sg.grad(table(x).sum(), table.weight)))(x=np.array([1, 2]))
+    assert np.isnan(np.delete(found, [1, 2], axis=0)).all()

@@ -225,7 +225,7 @@ WITH_PULLBACK = {
     *"cosine_similarity div elu embedding_bag expm1 floor_divide fold gaussian_nll_loss grid_sample".split(),
     *"group_norm hardsigmoid hardswish hardtanh hypot instance_norm interpolate kl_div layer_norm log1p".split(),
     *"logaddexp logaddexp2 logit logsigmoid mish multilabel_soft_margin_loss relu6 rms_norm selu".split(),
-    *"soft_margin_loss softplus unfold xlogy".split(),
+    *"scaled_dot_product_attention soft_margin_loss softplus unfold xlogy".split(),
 }
 """The functions with a replaced derivative."""
 

@@ -660,7 +660,7 @@ def test_the_same_program_gives_the_same_bytes() -> None:
 
     assert made() == made()
     nodes = sg.train_step_model(LAYERS, "mse", sg.optim.sgd(0.1)).model().graph.node
-    assert nodes[0].metadata_props[0].value == "layers:/encoder/fc1/MatMul"
+    assert nodes[0].metadata_props[0].value == "layers:/encoder/fc1/Add"
 
 
 def test_fit_evaluate_predict_save_and_load(tmp_path: Path) -> None:

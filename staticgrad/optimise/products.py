@@ -11,6 +11,7 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.graph import Node, Value
+from staticgrad.ops.kinds import stored
 from staticgrad.optimise.equations import splat
 from staticgrad.rewrite import Fusion
 from staticgrad.types import DType
@@ -50,36 +51,55 @@ def _addend(product: Node) -> Value | None:
     return product.inputs[2] if len(product.inputs) > 2 else None
 
 
-def _rebuilt(product: Node, result: Value, c: Value | None = None, alpha: float = 1.0, beta: float = 1.0) -> Value:
-    """`alpha` times a product, plus `beta` times `c`, in the place of `result`."""
+def _factors(product: Node) -> tuple[float, float]:
+    """`alpha` of a product, and the factor of its addend, which is 1 where it has none, as attributes hold them."""
     given = product.attributes if product.op.name == "Gemm" else ops.gemm.attributes
-    (a, b), own = product.inputs[:2], _addend(product)
-    factors = {key: _stored(given[key] * k) for key, k in (("alpha", alpha), ("beta", beta)) if k != 1}
-    found: Value = ops.gemm.apply((a, b, own if c is None else c), {**given, **factors}, (result.type,)).outputs[0]
+    return stored(given["alpha"]), 1.0 if _addend(product) is None else stored(given["beta"])
+
+
+def _rebuilt(product: Node, result: Value, c: Value | None, alpha: float, beta: float) -> Value | None:
+    """A product with another addend and other factors in the place of `result`, if attributes hold these."""
+    usual = ops.gemm.attributes
+    held = {key: _held(k, result.type.dtype) for key, k in (("alpha", alpha), ("beta", beta))}
+    # Seen on the CPU: a sum over nothing takes the addend as it is.
+    if None in held.values() or (held["beta"] != 1 and not _multiplies_something(product)):
+        return None
+    given = product.attributes if product.op.name == "Gemm" else usual
+    attributes = {**given, **{key: usual[key] if k == usual[key] else k for key, k in held.items()}}
+    found: Value = ops.gemm.apply((*product.inputs[:2], c), attributes, (result.type,)).outputs[0]
     return found
 
 
-def _stored(number: float) -> float:
-    """A number as an attribute holds it, in as few digits as say so."""
+def _multiplies_something(product: Node) -> bool:
+    """Whether the columns of the first operand are sure to be at least one."""
+    a = product.inputs[0]
+    assert a is not None
+    inner = a.type.shape[0 if product.op.name == "Gemm" and product.attributes["transA"] else 1]
+    return isinstance(inner, int) and inner > 0
+
+
+def _held(number: float, dtype: DType) -> float | None:
+    """A number as an attribute holds it, in as few digits as say so; None where it is out of range or loses bits."""
+    limits = np.finfo(np.float32)
+    if not float(limits.tiny) <= abs(number) <= float(limits.max):
+        return None
+    if dtype is DType.float64 and stored(number) != number:
+        return None
     return float(str(np.float32(number)))
 
 
-def _factor(value: Value | None, result: Value) -> float | None:
-    """The number that every element of a literal is, if the float32 of an attribute holds it; NaN times 0 is not 0."""
-    number = None if value is None or value.type.shape != () else splat(value)
-    if number is None or number == 0 or not np.isfinite(number):
-        return None
-    if result.type.dtype is DType.float64 and float(np.float32(number)) != number:
-        return None
-    return number
+def _factor(value: Value | None) -> float | None:
+    """The number that every element of a literal is; NaN times 0 is not 0."""
+    number = None if value is None or any(d != 1 for d in value.type.shape) else splat(value)
+    return None if number is None or number == 0 or not np.isfinite(number) else number
 
 
-def _scaled(value: Value | None, result: Value, read_once: ReadOnce) -> tuple[Value, float] | None:
+def _scaled(value: Value | None, read_once: ReadOnce) -> tuple[Value, float] | None:
     """`x` and `k` of a value `k x` that nobody else reads."""
     if value is None or value.node.op.name != "Mul" or not read_once(value):
         return None
     for x, k in (value.node.inputs, value.node.inputs[::-1]):
-        number = _factor(k, result)
+        number = _factor(k)
         if number is not None and x is not None and x.type == value.type:
             return x, number
     return None
@@ -90,12 +110,11 @@ def _scaled_product(node: Node, read_once: ReadOnce) -> Value | None:
     """k gemm(a, b, c) = gemm(a, b, c, k alpha, k beta)"""
     y = node.outputs[0]
     for x, k in (node.inputs, node.inputs[::-1]):
-        product, number = _product(x, read_once), _factor(k, y)
+        product, number = _product(x, read_once), _factor(k)
         if product is not None and number is not None and x is not None and x.type == y.type:
-            alpha = number * product.attributes.get("alpha", 1.0)
-            if not float(np.finfo(np.float32).tiny) <= abs(alpha) <= float(np.finfo(np.float32).max):
-                return None
-            return _rebuilt(product, y, None, number, 1.0 if _addend(product) is None else number)
+            c = _addend(product)
+            alpha, beta = _factors(product)
+            return _rebuilt(product, y, c, number * alpha, 1.0 if c is None else number * beta)
     return None
 
 
@@ -107,12 +126,7 @@ def _product_and_addend(node: Node, read_once: ReadOnce) -> Value | None:
         product = _product(x, read_once)
         if product is None or x is None or c is None or x.type != y.type or _addend(product) is not None:
             continue
-        scaled = _scaled(c, y, read_once)
-        addend, beta = scaled if scaled is not None else (c, 1.0)
-        attributes = product.attributes
-        if product.op.name == "Gemm" and attributes["beta"] != 1.0:
-            product = ops.gemm.apply(product.inputs, {**attributes, "beta": 1.0}, (y.type,))
-        return _rebuilt(product, y, addend, 1.0, beta)
+        return _with_addend(product, y, c, _factors(product)[0], read_once)
     return None
 
 
@@ -124,9 +138,14 @@ def _addend_less_product(node: Node, read_once: ReadOnce) -> Value | None:
     product = _product(x, read_once)
     if product is None or x is None or c is None or x.type != y.type or _addend(product) is not None:
         return None
-    scaled = _scaled(c, y, read_once)
-    addend, beta = scaled if scaled is not None else (c, 1.0)
-    return _rebuilt(product, y, addend, -1.0, beta)
+    return _with_addend(product, y, c, -_factors(product)[0], read_once)
+
+
+def _with_addend(product: Node, result: Value, c: Value, alpha: float, read_once: ReadOnce) -> Value | None:
+    """A product with an addend, of which what scales it is taken in too where that may be."""
+    addend, beta = _scaled(c, read_once) or (c, 1.0)
+    whole = _rebuilt(product, result, addend, alpha, beta)
+    return _rebuilt(product, result, c, alpha, 1.0) if whole is None else whole
 
 
 @fusion("Transpose")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.graph import Node, Value
+from staticgrad.graph import Node, Value, constant_of
 from staticgrad.ops.registry import Operator
 from staticgrad.optimise.equations import equation, splat
 from staticgrad.optimise.formulations import formulation
@@ -57,25 +57,58 @@ def _sparse(value: Value | None) -> Rows | None:
     if not isinstance(whole, int):
         return None
     few = some * _FEW <= whole if isinstance(some, int) else whole >= _LARGE
-    return Rows(table, places, rows) if few or _are_single(places) else None
+    return Rows(table, places, rows) if few or _are_single(table, places) else None
 
 
-def _are_single(places: Value) -> bool:
-    """Whether each place is there once, because they were made so here, of few."""
-    source = places.node.inputs[0] if places.node.op.name == "Unsqueeze" else None
-    return source is not None and source.node.op.name == "Unique"
+def _are_single(table: Value, places: Value) -> bool:
+    """Whether each place is sure to be there once: different numbers, none of which counts from the end."""
+    found = places.node.inputs[0] if places.node.op.name == "Unsqueeze" else None
+    if found is None or found.node.op.name != "Unique" or found.index != 0:
+        return False
+    counted = found.node.inputs[0]
+    assert counted is not None
+    numbers = constant_of(counted)
+    return bool((numbers >= 0).all()) if numbers is not None else _is_from_the_front(counted, table)
+
+
+def _from_the_front(flat: Value, table: Value) -> Value:
+    """Places of rows, those that were counted from the end too."""
+    count = table.type.shape[0]
+    assert isinstance(count, int)
+    return ops.where(ops.less(flat, 0), flat + count, flat)
+
+
+def _is_from_the_front(value: Value, table: Value) -> bool:
+    """Whether a value is `where(x < 0, x + rows of the table, x)`."""
+    if value.node.op.name != "Where":
+        return False
+    negative, shifted, flat = value.node.inputs
+    assert negative is not None and shifted is not None
+    return (
+        negative.node.op.name == "Less"
+        and negative.node.inputs[0] is flat
+        and splat(negative.node.inputs[1]) == 0
+        and shifted.node.op.name == "Add"
+        and shifted.node.inputs[0] is flat
+        and splat(shifted.node.inputs[1]) == table.type.shape[0]
+    )
 
 
 @equation("Mul", "Div")
 def _scaled_rows(node: Node) -> Value | None:
     """k rows at places = (k rows) at places, of a number k"""
+    # Of k that is no number until the run, as of a norm that overflowed, the rows come out as NaN and show it.
     for position, value in enumerate(node.inputs[: 1 if node.op.name == "Div" else 2]):
         sparse, other = _sparse(value), node.inputs[1 - position]
-        if sparse is not None and other is not None and other.type.shape == ():
-            entry = node.op
-            assert isinstance(entry, Operator)
-            pair = (sparse.rows, other) if position == 0 else (other, sparse.rows)
-            return sparse.with_rows(entry.apply(pair, node.attributes, (sparse.rows.type,)).outputs[0])
+        if sparse is None or other is None or other.type.shape != ():
+            continue
+        number = splat(other)
+        if number is not None and not (np.isfinite(number) and (number or node.op.name == "Mul")):
+            continue
+        entry = node.op
+        assert isinstance(entry, Operator)
+        pair = (sparse.rows, other) if position == 0 else (other, sparse.rows)
+        return sparse.with_rows(entry.apply(pair, node.attributes, (sparse.rows.type,)).outputs[0])
     return None
 
 
@@ -154,13 +187,11 @@ def _size_of_rows(node: Node) -> Value | None:
 
 def _once_each(sparse: Rows) -> Rows:
     """The same with every place once: the rows of equal places are summed."""
-    if _are_single(sparse.places):
+    if _are_single(sparse.table, sparse.places):
         return sparse
     flat = ops.squeeze(sparse.places, [1])
-    count = sparse.table.type.shape[0]
-    assert isinstance(count, int)
     # One row may be named from the front and from the end.
-    places, _, which, _ = ops.unique(ops.where(ops.less(flat, 0), flat + count, flat))
+    places, _, which, _ = ops.unique(_from_the_front(flat, sparse.table))
     shape = ops.concat(ops.shape(places), ops.shape(sparse.rows, start=1), axis=0)
     nothing = ops.constant_of_shape(shape, value=np.zeros(1, sparse.rows.type.dtype.numpy))
     return Rows(sparse.table, ops.unsqueeze(places, [1]), _added(nothing, ops.unsqueeze(which, [1]), sparse.rows))
