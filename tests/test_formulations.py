@@ -63,7 +63,10 @@ CASES: list[tuple[str, tuple[int, ...], tuple[int, ...], Attributes, bool, bool]
     ("Conv", (16, 20), (24, 16, 5), {"pads": [4, 2], "dilations": [2]}, True, False),
     ("Conv", (16, 4, 5, 4), (24, 16, 2, 2, 3), {"pads": [1, 0, 1, 0, 1, 0]}, True, False),
     ("Conv", (24, 7, 7), (24, 1, 3, 3), {"pads": [1, 1, 1, 1], "group": 24}, True, True),
-    ("Conv", (24, 9, 9), (24, 1, 3, 3), {"pads": [1, 1, 1, 1], "group": 24}, False, True),
+    ("Conv", (24, 9, 9), (24, 1, 3, 3), {"pads": [1, 1, 1, 1], "group": 24}, True, True),
+    ("Conv", (24, 9, 8), (24, 1, 2, 3), {"pads": [1, 2, 0, 1], "group": 24}, True, True),
+    ("Conv", (24, 9, 10), (24, 1, 1, 3), {"group": 24}, True, True),
+    ("Conv", (24, 13, 12), (24, 1, 3, 3), {"pads": [1, 1, 1, 1], "group": 24, "strides": [2, 2]}, False, False),
     ("Conv", (24, 7, 7), (24, 1, 3, 3), {"pads": [1, 1, 1, 1], "group": 24, "strides": [2, 2]}, True, False),
     (
         "Conv",

@@ -11,7 +11,7 @@ from staticgrad import ops
 from staticgrad.graph import Node, Value
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
-from staticgrad.optimise.formulations import arranged, formulation, unturned, windows_at
+from staticgrad.optimise.formulations import arranged, filled_up, formulation, unturned, windows_at
 from staticgrad.types import Dim
 
 _MOST_PAIRS = 1 << 12
@@ -79,7 +79,7 @@ def _small_images(node: Node) -> Value | None:
 
 @formulation("cpu", "Conv")
 def _weight_of_each_channel(node: Node) -> Value | None:
-    """The cotangent of a kernel for each channel = sums over the bands of x^T g for each, where images are small"""
+    """The cotangent of a kernel for each channel = sums over the bands, or diagonals, of x^T g for each"""
     x, w, b = (*node.inputs, None)[:3]
     y = node.outputs[0]
     windows = windows_at(node)
@@ -92,8 +92,10 @@ def _weight_of_each_channel(node: Node) -> Value | None:
     # What was the kernel there is the result here; strides and dilations change places too.
     forward = windows._replace(kernel=spatial(y), strides=windows.dilations, dilations=windows.strides)
     pairs = _pairs(images, cotangents)
-    if pairs is None or pairs > _MOST_PAIRS or not all(isinstance(d, int) for d in spatial(y)):
+    if pairs is None or not all(isinstance(d, int) for d in spatial(y)):
         return None
+    if pairs > _MOST_PAIRS:
+        return _by_rows(images, cotangents, y, windows)
     channels = images.type.shape[1]
     size, count = (math.prod(int(d) for d in spatial(v)) for v in (images, cotangents))
     left = ops.transpose(arranged(images, (_batch(images), channels, size)), perm=(1, 2, 0))
@@ -101,6 +103,36 @@ def _weight_of_each_channel(node: Node) -> Value | None:
     matrices = arranged(ops.matmul(left, right), (channels, size * count))
     bands = _bands(spatial(images), spatial(cotangents), spatial(y), forward)
     return arranged(ops.gemm(matrices, bands, transB=True), y.type.shape)
+
+
+def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
+    """The sums over the diagonals of what the rows of images and cotangents have in common, for strides of 1.
+
+    w[c, i, j] = sum_q (sum_{n, o} g[n, c, o, q] x[n, c, o + i, q + j])
+    """
+    if len(spatial(y)) != 2 or {*windows.strides, *windows.dilations} != {1}:
+        return None
+    channels = x.type.shape[1]
+    (height, width), (rows, columns) = ([int(d) for d in spatial(v)] for v in (y, g))
+    turn = (1, 0, 2, 3)
+    x = filled_up(ops.transpose(x, perm=turn), windows)
+    long = int(x.type.shape[3])
+    flat = ops.transpose(arranged(ops.transpose(g, perm=turn), (channels, -1, columns)), perm=(0, 2, 1))
+    products = []
+    for row in range(height):
+        seen = ops.slice_(x, *(constant(np.array([n])) for n in (row, row + rows, 2)))
+        products.append(ops.matmul(flat, arranged(seen, (channels, -1, long))))
+    together = arranged(
+        ops.concat(*products, axis=1) if height > 1 else products[0], (channels, height * columns * long)
+    )
+    i, j, q = np.ogrid[:height, :width, :columns]
+    places = (i * columns + q) * long + q + j
+    together = arranged(together, (channels, height * columns * long))
+    diagonals = ops.gather(together, constant(places.reshape(-1)), axis=1)
+    sums = ops.reduce_sum(
+        arranged(diagonals, (channels, height * width, columns)), constant(np.array([2])), keepdims=False
+    )
+    return arranged(sums, y.type.shape)
 
 
 def _ungrouped(x: Value) -> Value | None:

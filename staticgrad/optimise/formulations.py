@@ -97,7 +97,7 @@ def _padding(windows: Windows) -> tuple[int, ...]:
     return (*(windows.begin or ()), *(windows.end or ()))
 
 
-def _filled_up(x: Value, windows: Windows, lead: int = 2) -> Value:
+def filled_up(x: Value, windows: Windows, lead: int = 2) -> Value:
     """`x` with its padding, of the axes behind the first `lead`."""
     padding = _padding(windows)
     if not any(padding):
@@ -118,7 +118,7 @@ def _images_last(x: Value) -> Value:
 
 def _by_position(x: Value, w: Value, counts: Sequence[int], windows: Windows, lead: int) -> Value:
     """A product of the flat `w` for each element of the result; the first `lead` axes of `x` come before its sizes."""
-    x, flat, rank = _filled_up(x, windows, lead), _flat(w), len(counts)
+    x, flat, rank = filled_up(x, windows, lead), _flat(w), len(counts)
     products = [ops.gemm(flat, _flat(_seen(x, position, windows, lead)), transB=True) for position in _places(counts)]
     shape = (*counts, w.type.shape[0], x.type.shape[0])
     return ops.transpose(arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
@@ -137,7 +137,7 @@ def _by_image(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Va
     size, rank = math.prod(int(d) for d in windows.kernel), len(counts)
     if size < (_LARGE_IMAGE if math.prod(counts) == 1 else _LARGER_IMAGE):
         return None
-    x, flat = _filled_up(x, windows), _images(g, g.type.shape[1], size)
+    x, flat = filled_up(x, windows), _images(g, g.type.shape[1], size)
     products = [
         _summed(ops.matmul(flat, _turned_images(_seen(x, place, windows), x.type.shape[1], size)))
         for place in _places(counts)
@@ -152,7 +152,7 @@ def _by_columns(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> 
     columns = int(x.type.shape[1]) * math.prod(counts)
     if math.prod(counts) == 1 or columns * size > _MOST_COLUMNS:
         return None
-    found = _filled_up(x, windows)
+    found = filled_up(x, windows)
     for axis in reversed(range(rank)):
         found = _together([_along(found, axis, windows, i) for i in range(counts[axis])], axis=1)
     flat = _images(g, g.type.shape[1], size)
