@@ -277,6 +277,9 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         "a = Reshape(x, [-1, 32]); b = Shape(a, end=1); c = Concat([1], b, axis=0); d = ConstantOfShape(c, value=[1.0]); e = MatMul(d, a); r = Reshape(e, [1, 1, 32])",
     ),
     ("sum of few rows", lambda x: x.sum(0), [(4, 32)], "r = ReduceSum(x, [0], keepdims=False)"),
+    ("a number of full rank", lambda x: x * 3, [(64, 32, 1, 1)], "r = Mul(x, [[[[3.0]]]])"),
+    ("a number of full rank", lambda x, y: x * y, [("N", 32, 1), ()], "a = Reshape(y, [1, 1, 1]); r = Mul(x, a)"),
+    ("a number beside few", lambda x: x * 3, [(3, 1)], "r = Mul(x, 3.0)"),
     ("k gemm(a, b)", lambda x, y: x @ y.T * 3, [M, M], "r = Gemm(x, y, alpha=3.0, transB=True)"),
     (
         "k gemm(a, b, c)",
