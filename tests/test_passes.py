@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import staticgrad as sg
 from staticgrad.nn import functional as F
 
+torch = pytest.importorskip("torch")
 RANDOM = np.random.default_rng(0)
 T = torch.nn.functional
 
@@ -21,7 +21,7 @@ def draw(*shape: int) -> np.ndarray:
 
 
 def like_torch(
-    ours: Callable[..., sg.Value], theirs: Callable[..., torch.Tensor], arrays: Sequence[np.ndarray], shapes: Any = None
+    ours: Callable[..., sg.Value], theirs: Callable[..., Any], arrays: Sequence[np.ndarray], shapes: Any = None
 ) -> None:
     """Values, gradients and gradients of gradients, each with cotangents that are drawn."""
     inputs = [sg.input(f"x{i}", (shapes or [a.shape for a in arrays])[i]) for i, a in enumerate(arrays)]
