@@ -320,6 +320,18 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         [N, N, (4, 4)],
         "a = Gemm(x, y, z, transA=True); r = Mul(a, 0.5)",
     ),
+    (
+        "gemm(a, b, c, beta) of what may be nothing",
+        lambda x, y, z: ops.gemm(x, y, z, alpha=2.0, beta=0.25, transA=True),
+        [N, N, (4, 4)],
+        "a = Mul(z, 0.25); r = Gemm(x, y, a, alpha=2.0, transA=True)",
+    ),
+    (
+        "gemm(a, b, c, beta) of something",
+        lambda x, y, z: ops.gemm(x, y, z, alpha=2.0, beta=0.25),
+        [(3, 4), (4, 4), (4,)],
+        "r = Gemm(x, y, z, alpha=2.0, beta=0.25)",
+    ),
     ("a wider c", lambda x, y, z: x @ y.T + z, [M, M, (2, 3, 3)], "a = Gemm(x, y, transB=True); r = Add(a, z)"),
     ("transpose(gemm(a, b))", lambda x, y: (x.T @ y).T, [M, M], "r = Gemm(y, x, transA=True)"),
     (
@@ -450,7 +462,13 @@ def test_a_sum_over_no_elements_is_zero_and_not_a_product() -> None:
 def test_a_scaled_addend_of_a_product_over_nothing_is_scaled(shape: Any, size: int) -> None:
     x, z = sg.input("x", shape), sg.input("z", (4, 4))
     a, b = np.ones((size, 4), np.float32), np.full((4, 4), 8, np.float32)
-    for y, expected in ((x.T @ x * 2 + z * 0.5, 2 * size + 4), ((x.T @ x + z) * 0.5, size / 2 + 4)):
+    given = ops.gemm(x, x, z, beta=0.5, transA=True), ops.gemm(x, x, z, beta=0.0, transA=True)
+    for y, expected in (
+        (x.T @ x * 2 + z * 0.5, 2 * size + 4),
+        ((x.T @ x + z) * 0.5, size / 2 + 4),
+        (given[0], size + 4),
+        (given[1], size),
+    ):
         assert (sg.function(y)(x=a, z=b) == expected).all()
 
 

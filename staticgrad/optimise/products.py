@@ -12,6 +12,7 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.graph import Node, Value
 from staticgrad.ops.kinds import stored
+from staticgrad.ops.registry import constant
 from staticgrad.optimise.equations import splat
 from staticgrad.rewrite import Fusion
 from staticgrad.types import DType
@@ -103,6 +104,17 @@ def _scaled(value: Value | None, read_once: ReadOnce) -> tuple[Value, float] | N
         if number is not None and x is not None and x.type == value.type:
             return x, number
     return None
+
+
+@fusion("Gemm")
+def _addend_to_nothing(node: Node, read_once: ReadOnce) -> Value | None:
+    """gemm(a, b, c, beta) = gemm(a, b, beta c) where a b may be a sum over nothing, to which c is added as it is"""
+    c, y, beta = _addend(node), node.outputs[0], stored(node.attributes["beta"])
+    if c is None or beta == 1 or not y.type.dtype.is_float or _multiplies_something(node):
+        return None
+    scaled = ops.mul(c, constant(np.asarray(beta, c.type.dtype.numpy))) if beta else None
+    attributes = {**node.attributes, "beta": ops.gemm.attributes["beta"]}
+    return ops.gemm.apply((*node.inputs[:2], scaled), attributes, (y.type,)).outputs[0]
 
 
 @fusion("Mul")
