@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="of every peer (2)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of every peer (7)")
     parser.add_argument("--seconds", type=float, default=0.7, help="length of a turn (0.7)")
+    parser.add_argument("--timeout", type=float, default=900, help="seconds a peer may take to begin (900)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--kernels", action="store_true", help="what the time of our steps goes to")
     parser.add_argument("--growth", action="store_true", help="how our times grow with batch, depth, nodes and rows")
@@ -40,7 +41,7 @@ def main() -> None:
         return
     from benchmarks.suite.report import report
 
-    settings = Settings(given.device, given.threads, given.rounds, given.seconds)
+    settings = Settings(given.device, given.threads, given.rounds, given.seconds, timeout=given.timeout)
     path = given.output / f"suite-{time.strftime('%Y-%m-%d')}-{given.device}"
 
     def keep(result: dict[str, Any]) -> None:

@@ -30,6 +30,9 @@ class WorkerProcess:
 
     def __init__(self, python: Path, threads: int) -> None:
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "PYTHONPATH": str(ROOT)}
+        # What a compiler kept of an earlier run would hide what its first step costs.
+        self._cache = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        environment["TORCHINDUCTOR_CACHE_DIR"] = self._cache.name
         self._errors = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [str(python), "-m", "benchmarks.suite.worker"],
@@ -87,6 +90,7 @@ class WorkerProcess:
                     stream.close()
                 except BrokenPipeError:
                     pass
+        self._cache.cleanup()
 
     def tell_to_quit(self) -> None:
         """Ask it to end."""
