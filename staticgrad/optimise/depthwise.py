@@ -11,7 +11,7 @@ from staticgrad import ops
 from staticgrad.graph import Node, Value
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
-from staticgrad.optimise.formulations import arranged, filled_up, formulation, unturned, windows_at
+from staticgrad.optimise.formulations import arranged, filled_up, formulation, unturned, without_bias
 from staticgrad.types import Dim
 
 _MOST_PAIRS = 1 << 12
@@ -49,11 +49,10 @@ def _batch(x: Value) -> Dim:
 @formulation("cpu", "Conv")
 def _small_images(node: Node) -> Value | None:
     """conv(x, w) of a kernel for each channel = for each channel x @ the banded matrix of w, where images are small"""
-    x, w, b = (*node.inputs, None)[:3]
-    y = node.outputs[0]
-    windows = windows_at(node)
-    if windows is None or x is None or w is None or b is not None:
+    y, given = node.outputs[0], without_bias(node)
+    if given is None:
         return None
+    x, w, windows = given
     channels = x.type.shape[1]
     batch, pairs = x.type.shape[0], _pairs(x, y)
     if (
@@ -80,11 +79,10 @@ def _small_images(node: Node) -> Value | None:
 @formulation("cpu", "Conv")
 def _weight_of_each_channel(node: Node) -> Value | None:
     """The cotangent of a kernel for each channel = sums over the bands, or diagonals, of x^T g for each"""
-    x, w, b = (*node.inputs, None)[:3]
-    y = node.outputs[0]
-    windows = windows_at(node)
-    if windows is None or x is None or w is None or b is not None:
+    y, given = node.outputs[0], without_bias(node)
+    if given is None:
         return None
+    x, w, windows = given
     # A product over no images is as undefined as the convolution: what fills them up stays.
     cotangents, images = unturned(w), _ungrouped(x)
     if cotangents is None or images is None or x.type.shape[0] != 1 or w.type.shape[0] != node.attributes["group"]:

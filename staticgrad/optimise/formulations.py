@@ -54,6 +54,13 @@ def windows_at(node: Node) -> Windows | None:
     return windows_of(spatial(x), spatial(w), given["auto_pad"], given["dilations"], given["pads"], given["strides"])
 
 
+def without_bias(node: Node) -> tuple[Value, Value, Windows] | None:
+    """The images, the weight and the windows, as `windows_at`, of a convolution without a bias."""
+    x, w, b = (*node.inputs, None)[:3]
+    windows = windows_at(node)
+    return None if windows is None or x is None or w is None or b is not None else (x, w, windows)
+
+
 def _channels(*dims: object) -> bool:
     return all(isinstance(d, int) and d >= _FEW_CHANNELS for d in dims)
 
@@ -61,11 +68,10 @@ def _channels(*dims: object) -> bool:
 @formulation("cpu", "Conv")
 def _large_kernel(node: Node) -> Value | None:
     """conv(x, w) = for each element of the result products of w and what it sees of x, where w is large"""
-    x, w, b = (*node.inputs, None)[:3]
-    y = node.outputs[0]
-    windows = windows_at(node)
-    if windows is None or x is None or w is None or b is not None or node.attributes["group"] != 1:
+    y, given = node.outputs[0], without_bias(node)
+    if given is None or node.attributes["group"] != 1:
         return None
+    x, w, windows = given
     counts = [d for d in spatial(y) if isinstance(d, int)]
     positions = math.prod(counts)
     if (
