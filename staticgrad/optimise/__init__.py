@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from staticgrad.graph import Graph
+from staticgrad.graph import Graph, with_inner
 from staticgrad.optimise import depthwise, numbers, passes, rows, sums  # noqa: F401 - their equations join the others
 from staticgrad.optimise.equations import EQUATIONS
 from staticgrad.optimise.formulations import FORMULATIONS
@@ -22,7 +22,9 @@ def optimise(graph: Graph, trace: Trace | None = None, target: Literal["cpu", "c
     Among equal formulations the one is chosen that is fastest on the `target`.
     """
     # One sweep reaches the end: a node is rewritten after its inputs, and a right side in the same way.
-    # Only then it is known which values are equal, and so who is read once.
     chosen = FORMULATIONS[target]
     equations = EQUATIONS | {name: [*EQUATIONS.get(name, ()), *found] for name, found in chosen.items()}
-    return Rebuild({}, trace, FUSIONS).graph(Rebuild(equations, trace).graph(run_once(graph)))
+    found = Rebuild(equations, trace).graph(run_once(graph))
+    # Only now it is known which values are equal, and so who is read once.
+    products = any(node.op.name in ("Gemm", "MatMul") for node in with_inner(found.nodes))
+    return Rebuild({}, trace, FUSIONS).graph(found) if products else found
