@@ -85,7 +85,11 @@ def _weight_of_each_channel(node: Node) -> Value | None:
     x, w, windows = given
     # A product over no images is as undefined as the convolution: what fills them up stays.
     cotangents, images = unturned(w), _ungrouped(x)
-    if cotangents is None or images is None or x.type.shape[0] != 1 or w.type.shape[0] != node.attributes["group"]:
+    channels = node.attributes["group"]
+    if cotangents is None or images is None or x.type.shape[0] != 1:
+        return None
+    # A file may say less of the result.
+    if not channels == w.type.shape[0] == images.type.shape[1] == cotangents.type.shape[1]:
         return None
     # What was the kernel there is the result here; strides and dilations change places too.
     forward = windows._replace(kernel=spatial(y), strides=windows.dilations, dilations=windows.strides)
@@ -94,13 +98,12 @@ def _weight_of_each_channel(node: Node) -> Value | None:
         return None
     if pairs > _MOST_PAIRS:
         return _by_rows(images, cotangents, y, windows)
-    channels = images.type.shape[1]
     size, count = (math.prod(int(d) for d in spatial(v)) for v in (images, cotangents))
     left = ops.transpose(arranged(images, (_batch(images), channels, size)), perm=(1, 2, 0))
     right = ops.transpose(arranged(cotangents, (_batch(cotangents), channels, count)), perm=(1, 0, 2))
     matrices = arranged(ops.matmul(left, right), (channels, size * count))
     bands = _bands(spatial(images), spatial(cotangents), spatial(y), forward)
-    return arranged(ops.gemm(matrices, bands, transB=True), y.type.shape)
+    return arranged(ops.gemm(matrices, bands, transB=True), (1, channels, *spatial(y)))
 
 
 def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
@@ -130,7 +133,7 @@ def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
     sums = ops.reduce_sum(
         arranged(diagonals, (channels, height * width, columns)), constant(np.array([2])), keepdims=False
     )
-    return arranged(sums, y.type.shape)
+    return arranged(sums, (1, channels, *spatial(y)))
 
 
 def _ungrouped(x: Value) -> Value | None:
