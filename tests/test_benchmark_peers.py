@@ -31,7 +31,9 @@ SMALL = {
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
 def test_losses_agree(name: str) -> None:
     workload = WORKLOADS[name]
-    workload = dataclasses.replace(workload, sizes=workload.sizes | SMALL[name])
+    # In smaller steps than in the suite: where a loss has all but vanished, so has what it says of a gradient.
+    rate = workload.rate / 10 if workload.optimizer == "momentum" else workload.rate
+    workload = dataclasses.replace(workload, sizes=workload.sizes | SMALL[name], rate=rate)
     step = declare(workload)
     of_optimizer = tuple(f"{parameter}." for parameter in step.parameters)
     weights = {
