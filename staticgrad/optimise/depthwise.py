@@ -11,7 +11,7 @@ from staticgrad import ops
 from staticgrad.graph import Node, Value
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
-from staticgrad.optimise.formulations import arranged, filled_up, formulation, unturned, without_bias
+from staticgrad.optimise.formulations import arranged, batch_of, filled_up, formulation, unturned, without_bias
 from staticgrad.types import Dim
 
 _MOST_PAIRS = 1 << 12
@@ -41,11 +41,6 @@ def _bands(x: Sequence[Dim], y: Sequence[Dim], kernel: Sequence[Dim], windows: W
     return arranged(found, (math.prod(map(int, kernel)), math.prod(map(int, x)) * math.prod(map(int, y))))
 
 
-def _batch(x: Value) -> Dim:
-    """The first size as a reshape takes it."""
-    return x.type.shape[0] if isinstance(x.type.shape[0], int) else -1
-
-
 @formulation("cpu", "Conv")
 def _small_images(node: Node) -> Value | None:
     """conv(x, w) of a kernel for each channel = for each channel x @ the banded matrix of w, where images are small"""
@@ -71,8 +66,8 @@ def _small_images(node: Node) -> Value | None:
     )
     turn = (1, 0, *range(2, len(x.type.shape)))
     # Not a transposition right before or behind the product: made one with it, the runtime stops over no images.
-    images = arranged(ops.transpose(x, perm=turn), (channels, _batch(x), size))
-    results = arranged(ops.matmul(images, matrices), (channels, _batch(x), *spatial(y)))
+    images = arranged(ops.transpose(x, perm=turn), (channels, batch_of(x), size))
+    results = arranged(ops.matmul(images, matrices), (channels, batch_of(x), *spatial(y)))
     return ops.transpose(results, perm=turn)
 
 
@@ -99,8 +94,8 @@ def _weight_of_each_channel(node: Node) -> Value | None:
     if pairs > _MOST_PAIRS:
         return _by_rows(images, cotangents, y, windows)
     size, count = (math.prod(int(d) for d in spatial(v)) for v in (images, cotangents))
-    left = ops.transpose(arranged(images, (_batch(images), channels, size)), perm=(1, 2, 0))
-    right = ops.transpose(arranged(cotangents, (_batch(cotangents), channels, count)), perm=(1, 0, 2))
+    left = ops.transpose(arranged(images, (batch_of(images), channels, size)), perm=(1, 2, 0))
+    right = ops.transpose(arranged(cotangents, (batch_of(cotangents), channels, count)), perm=(1, 0, 2))
     matrices = arranged(ops.matmul(left, right), (channels, size * count))
     bands = _bands(spatial(images), spatial(cotangents), spatial(y), forward)
     return arranged(ops.gemm(matrices, bands, transB=True), (1, channels, *spatial(y)))
@@ -123,9 +118,7 @@ def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
     for row in range(height):
         seen = ops.slice_(x, *(constant(np.array([n])) for n in (row, row + rows, 2)))
         products.append(ops.matmul(flat, arranged(seen, (channels, -1, long))))
-    together = arranged(
-        ops.concat(*products, axis=1) if height > 1 else products[0], (channels, height * columns * long)
-    )
+    together = ops.concat(*products, axis=1) if height > 1 else products[0]
     i, j, q = np.ogrid[:height, :width, :columns]
     places = (i * columns + q) * long + q + j
     together = arranged(together, (channels, height * columns * long))

@@ -115,11 +115,9 @@ def filled_up(x: Value, windows: Windows, lead: int = 2) -> Value:
 
 def _images_last(x: Value) -> Value:
     """`x` (N, C, *X) as (C, *X, N)."""
-    batch, *sizes = x.type.shape
-    count = math.prod(int(d) for d in sizes)
-    rows = arranged(x, (batch if isinstance(batch, int) else -1, count))
-    turned = arranged(ops.transpose(rows, perm=(1, 0)), (*sizes, batch if isinstance(batch, int) else -1))
-    return turned
+    sizes = x.type.shape[1:]
+    rows = arranged(x, (batch_of(x), math.prod(int(d) for d in sizes)))
+    return arranged(ops.transpose(rows, perm=(1, 0)), (*sizes, batch_of(x)))
 
 
 def _by_position(x: Value, w: Value, counts: Sequence[int], windows: Windows, lead: int) -> Value:
@@ -181,7 +179,7 @@ def _summed(products: Value) -> Value:
 
 def _images(x: Value, channels: Dim, size: int) -> Value:
     """`x` with images of one axis."""
-    return arranged(x, (-1 if not isinstance(x.type.shape[0], int) else x.type.shape[0], channels, size))
+    return arranged(x, (batch_of(x), channels, size))
 
 
 def _turned_images(x: Value, channels: Dim, size: int) -> Value:
@@ -213,6 +211,11 @@ def _seen(x: Value, position: tuple[int, ...], windows: Windows, lead: int = 2) 
 def _flat(x: Value) -> Value:
     """`x` as a matrix with its first axis."""
     return arranged(x, (x.type.shape[0], -1))
+
+
+def batch_of(x: Value) -> Dim:
+    """The first size as a reshape takes it."""
+    return x.type.shape[0] if isinstance(x.type.shape[0], int) else -1
 
 
 def arranged(x: Value, dims: Sequence[Dim]) -> Value:

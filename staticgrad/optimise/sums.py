@@ -1,4 +1,4 @@
-"""How sums over rows are computed; `benchmarks/passes.py` measures it."""
+"""How sums over rows are computed; `benchmarks/formulations.py` measures it."""
 
 from __future__ import annotations
 

@@ -141,11 +141,9 @@ class Trainer:
 
     def _place(self, state: Mapping[str, Array]) -> None:
         """Put the state on the device, with a second buffer for what a step may not overwrite."""
-        spare = {
-            name: empty_on(self._device, self._step.graph.inputs[name].type.dtype, state[name].shape)
-            for name in self._changing
-            if name not in self._overwritten
-        }
+        # By its type: initial values are made whenever they are asked for.
+        types = {name: self._step.graph.inputs[name].type for name in self._changing if name not in self._overwritten}
+        spare = {name: empty_on(self._device, t.dtype, tuple(int(d) for d in t.shape)) for name, t in types.items()}
         self._bind({name: to_device(array, self._device) for name, array in state.items()}, spare)
 
     def _bind(self, values: Mapping[str, Any], spare: Mapping[str, Any]) -> None:
