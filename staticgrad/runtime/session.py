@@ -11,8 +11,9 @@ from typing import Any
 import onnx
 import onnxruntime
 
-from staticgrad.errors import DeclarationError, DeviceError, RunError
+from staticgrad.errors import DeclarationError, DeviceError, RunError, shown
 from staticgrad.origin import source_line
+from staticgrad.runtime.cache import Cache, folder_of, forget_sources
 from staticgrad.runtime.device import Device, bind_feed, providers_of
 
 _LEVELS = {
@@ -29,13 +30,18 @@ class SessionSettings:
 
     `threads`: of one operator, None for one a core. `optimization`: "none", "basic", "extended" or "all".
     `provider_options`: of the CPU or CUDA provider, by onnxruntime's names. `profile`: a path prefix to which
-    onnxruntime writes its profile when the session ends, or None.
+    onnxruntime writes its profile when the session ends, or None. `cache`: a folder, made where it is not there, in
+    which onnxruntime's optimised models are kept from one start to the next; None for that of the environment variable
+    STATICGRAD_CACHE, "" for none at all. A model is found again only under the same onnxruntime, settings and kind of
+    processor; the folder grows with every other one, and may be emptied at any time. A file that is damaged is made
+    anew, and a folder that cannot be written to is warned of. On CUDA nothing is kept.
     """
 
     threads: int | None = None
     optimization: str = "all"
     provider_options: Mapping[str, Any] = field(default_factory=dict)
     profile: str | os.PathLike[str] | None = None
+    cache: str | os.PathLike[str] | None = None
 
     def options(self) -> Any:
         """These settings as onnxruntime's SessionOptions."""
@@ -59,6 +65,15 @@ class SessionSettings:
             options.profile_file_prefix = os.fspath(self.profile)
         return options
 
+    def cache_on(self, device: Device) -> Cache | None:
+        """Where optimised models for a device are kept, if anywhere."""
+        if self.cache is not None and not isinstance(self.cache, (str, os.PathLike)):
+            raise DeclarationError(f"cache is the path of a folder, {shown(self.cache)} came ({source_line()})")
+        folder = folder_of(self.cache)
+        if folder is None or device.kind != "cpu" or self.optimization == "none":
+            return None
+        return Cache(folder)
+
 
 class Session:
     """An onnxruntime session for a model on a device, whose errors name operators and the lines they come from.
@@ -76,6 +91,9 @@ class Session:
         for position in reversed(range(len(model.graph.initializer))):
             if model.graph.initializer[position].name in fed:
                 del model.graph.initializer[position]
+        cache = settings.cache_on(device)
+        if cache is not None:
+            forget_sources(model.graph)
         try:
             data: bytes = model.SerializeToString()
         except Exception as error:
@@ -83,10 +101,17 @@ class Session:
                 f"the parameters inside this function are 2 GiB or more, which one model cannot hold; list them in "
                 f"inputs= and feed them ({source_line()})"
             ) from error
-        options = settings.options()
         providers = providers_of(device, dict(settings.provider_options))
+
+        def create(data: bytes, options: Any) -> Any:
+            return onnxruntime.InferenceSession(data, options, providers=providers)
+
+        options = settings.options()
         try:
-            self.onnxruntime = onnxruntime.InferenceSession(data, options, providers=providers)
+            if cache is None:
+                self.onnxruntime = create(data, options)
+            else:
+                self.onnxruntime = cache.open(data, settings.options, providers, create)
         except Exception as error:
             raise DeviceError(f"{self._refusal(str(error))} ({source_line()})") from error
         if device.kind == "cuda" and "CUDAExecutionProvider" not in self.onnxruntime.get_providers():

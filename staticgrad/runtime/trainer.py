@@ -97,12 +97,13 @@ class Trainer:
         optimization: str = "all",
         provider_options: Mapping[str, Any] | None = None,
         profile: str | os.PathLike[str] | None = None,
+        cache: str | os.PathLike[str] | None = None,
     ) -> None:
         if not isinstance(step, TrainStep):
             raise DeclarationError(f"a Trainer needs what sg.train_step gives, {shown(step)} came ({source_line()})")
         self._step = step
         self._device = resolve_device(device)
-        self._settings = SessionSettings(threads, optimization, dict(provider_options or {}), profile)
+        self._settings = SessionSettings(threads, optimization, dict(provider_options or {}), profile, cache)
         # Formulations are chosen for a device.
         target = self._device.target
         graph = step.graph if target == "cpu" else optimise(step.declared, target=target)
