@@ -32,12 +32,13 @@ _MOST_COLUMNS = 1 << 17
 """Elements of what is seen of an image up to which it is put together."""
 
 
-def formulation(target: str, *operators: str) -> Callable[[Equation], Equation]:
-    """Decorator: an equation for nodes of these operators that makes them faster on a target."""
+def formulation(target: str, *operators: str, first: bool = False) -> Callable[[Equation], Equation]:
+    """Decorator: an equation for nodes of these operators that makes them faster on a target, tried first or last."""
 
     def register(rule: Equation) -> Equation:
         for name in operators:
-            FORMULATIONS[target].setdefault(name, []).append(rule)
+            known = FORMULATIONS[target].setdefault(name, [])
+            known.insert(0 if first else len(known), rule)
         return rule
 
     return register
@@ -54,11 +55,11 @@ def windows_at(node: Node) -> Windows | None:
     return windows_of(spatial(x), spatial(w), given["auto_pad"], given["dilations"], given["pads"], given["strides"])
 
 
-def without_bias(node: Node) -> tuple[Value, Value, Windows] | None:
-    """The images, the weight and the windows, as `windows_at`, of a convolution without a bias."""
+def without_bias(node: Node, any_bias: bool = False) -> tuple[Value, Value, Windows] | None:
+    """The images, the weight and the windows, as `windows_at`, of a convolution without a bias, or with any."""
     x, w, b = (*node.inputs, None)[:3]
     windows = windows_at(node)
-    return None if windows is None or x is None or w is None or b is not None else (x, w, windows)
+    return None if windows is None or x is None or w is None or (b is not None and not any_bias) else (x, w, windows)
 
 
 def _channels(*dims: object) -> bool:
