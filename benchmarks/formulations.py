@@ -1,8 +1,8 @@
 """What the formulations cost that `staticgrad.optimise.formulations` chooses among, by shape.
 
 `python -m benchmarks.formulations` prints a table: for each convolution the cotangent of its weight (dw) and of its
-images (dx), and for some matrices the sum of their rows, in the canonical form and in the chosen one: the least of many
-runs by turns in one process.
+images (dx), that of the input of a relu before a product, and for some matrices the sum of their rows, in the canonical
+form and in the chosen one: the least of many runs by turns in one process.
 """
 
 from __future__ import annotations
@@ -48,8 +48,14 @@ SHAPES: dict[str, list[Shape]] = {
     "first layer": [(8, 3, 112, 64, 7, 2, 3, 1)],
 }
 
+MASKED = [(128, 512), (8192, 64), (32768, 64), (32768, 144)]
+MATRICES = [(2, 262144), (32, 55296), (64, 120), (128, 512), (1024, 256), (1024, 1024), (2048, 128)]
 
-MATRICES = [(64, 120), (128, 512), (1024, 256), (1024, 1024), (2048, 128)]
+
+def masked(shape: tuple[int, int]) -> Graph:
+    """The graph of the cotangent of a relu's input; the product behind it has two columns."""
+    x, w, g = sg.input("x", shape), sg.input("w", (shape[1], 2)), sg.input("g", (shape[0], 2))
+    return Graph("masked", {"x": x, "w": w, "g": g}, {"y": sg.vjp([sg.relu(x) @ w], [x], [g])[0]})
 
 
 def sum_of_rows(shape: tuple[int, int]) -> Graph:
@@ -108,6 +114,8 @@ def main() -> None:
             label += f"/{stride}" * (stride > 1) + f", {groups} groups" * (groups > 1)
             for name, graph in cotangents(shape).items():
                 print_row(label, name, graph, given.repeats, given.threads)
+    for size in MASKED:
+        print_row(f"relu of {size[0]}x{size[1]}", "dx", masked(size), 30, given.threads)
     for rows, columns in MATRICES:
         print_row(f"sum of the rows of {rows}x{columns}", "y", sum_of_rows((rows, columns)), 100, given.threads)
 

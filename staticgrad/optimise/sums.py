@@ -11,28 +11,30 @@ from staticgrad.ops.registry import constant
 from staticgrad.optimise.formulations import formulation
 from staticgrad.types import DType, TensorType, count_elements, unknown
 
-_FEW = 16
-"""Rows and columns up to which a sum costs less than a product."""
+_FEW_COLUMNS = 16
+_FEW = 1 << 10
+"""Columns, and elements, up to which a sum costs no more than a product."""
 
 
 @formulation("cpu", "ReduceSum")
 def _sum_of_rows(node: Node) -> Value | None:
-    """sum(x) over all axes but the last = ones @ the rows of x, which several threads compute"""
+    """sum(x) over the first axes = ones @ the rows of x, which several threads compute"""
     x, axes = (*node.inputs, None)[:2]
     if x is None or axes is None or x.type.dtype is not DType.float32:
         return None
-    *lead, columns = x.type.shape
-    count = count_elements(tuple(lead))
-    summed = known_axes(axes, len(x.type.shape))
-    if summed is None or sorted(summed) != list(range(len(lead))) or not lead or not isinstance(columns, int):
+    shape, summed = x.type.shape, known_axes(axes, len(x.type.shape))
+    if not summed or sorted(summed) != list(range(len(summed))) or len(summed) == len(shape):
         return None
-    if columns <= _FEW or (isinstance(count, int) and count <= _FEW):
+    count, columns = count_elements(shape[: len(summed)]), count_elements(shape[len(summed) :])
+    if not isinstance(columns, int) or columns <= _FEW_COLUMNS:
+        return None
+    if isinstance(count, int) and (count == 1 or count * columns <= _FEW):
         return None
     rows = x
-    if len(lead) > 1:
+    if len(shape) > 2:
         type = TensorType(DType.float32, (count if isinstance(count, int) else unknown(), columns))
-        shape = constant(np.array([-1, columns]))
-        rows = ops.reshape.apply((x, shape), {"allowzero": False}, (type,)).outputs[0]
+        sizes = constant(np.array([-1, columns]))
+        rows = ops.reshape.apply((x, sizes), {"allowzero": False}, (type,)).outputs[0]
     length = constant(np.array([count])) if isinstance(count, int) else ops.shape(rows, start=0, end=1)
     ones = ops.constant_of_shape(ops.concat([1], length, axis=0), value=np.ones(1, np.float32))
     return reshape_like(ops.matmul(ones, rows), node.outputs[0])
