@@ -25,7 +25,9 @@ def _pairs(x: Value, y: Value) -> int | None:
     return math.prod(sizes) if len(sizes) == 2 * len(spatial(x)) else None
 
 
-def _bands(x: Sequence[Dim], y: Sequence[Dim], kernel: Sequence[Dim], windows: Windows) -> Value:
+def _bands(
+    x: Sequence[Dim], y: Sequence[Dim], kernel: Sequence[Dim], windows: Windows, transposed: bool = False
+) -> Value:
     """For each element of a kernel a flat matrix, with 1 where by it an image's element meets one of the result."""
     rank = len(kernel)
     found = None
@@ -34,14 +36,15 @@ def _bands(x: Sequence[Dim], y: Sequence[Dim], kernel: Sequence[Dim], windows: W
         k, h, o = np.ogrid[:length, :size, :count]
         meets = h == o * windows.strides[axis] + k * windows.dilations[axis] - begin
         shape = [1] * (3 * rank)
-        shape[axis], shape[rank + axis], shape[2 * rank + axis] = length, size, count
-        band = constant(meets.astype(np.float32).reshape(shape))
+        rows, columns = (count, size) if transposed else (size, count)
+        shape[axis], shape[rank + axis], shape[2 * rank + axis] = length, rows, columns
+        band = constant((meets.swapaxes(1, 2) if transposed else meets).astype(np.float32).reshape(shape))
         found = band if found is None else ops.mul(found, band)
     assert found is not None
     return arranged(found, (math.prod(map(int, kernel)), math.prod(map(int, x)) * math.prod(map(int, y))))
 
 
-@formulation("cpu", "Conv")
+@formulation("cpu", "Conv", "ConvTranspose")
 def _small_images(node: Node) -> Value | None:
     """conv(x, w) of a kernel for each channel = for each channel x @ the banded matrix of w, where images are small"""
     y, given = node.outputs[0], without_bias(node)
@@ -59,16 +62,18 @@ def _small_images(node: Node) -> Value | None:
         or (isinstance(batch, int) and batch < _FEW_IMAGES)
     ):
         return None
+    transposed = node.op.name == "ConvTranspose"
+    if transposed and node.attributes["output_shape"] is not None:
+        return None
     size, count = (math.prod(int(d) for d in spatial(v)) for v in (x, y))
-    kernels = arranged(w, (channels, -1))
-    matrices = arranged(
-        ops.matmul(kernels, _bands(spatial(x), spatial(y), spatial(w), windows)), (channels, size, count)
-    )
+    images, results = (spatial(y), spatial(x)) if transposed else (spatial(x), spatial(y))
+    bands = _bands(images, results, spatial(w), windows, transposed)
+    matrices = arranged(ops.matmul(arranged(w, (channels, -1)), bands), (channels, size, count))
     turn = (1, 0, *range(2, len(x.type.shape)))
     # Not a transposition right before or behind the product: made one with it, the runtime stops over no images.
-    images = arranged(ops.transpose(x, perm=turn), (channels, batch_of(x), size))
-    results = arranged(ops.matmul(images, matrices), (channels, batch_of(x), *spatial(y)))
-    return ops.transpose(results, perm=turn)
+    rows = arranged(ops.transpose(x, perm=turn), (channels, batch_of(x), size))
+    found = arranged(ops.matmul(rows, matrices), (channels, batch_of(x), *spatial(y)))
+    return ops.transpose(found, perm=turn)
 
 
 @formulation("cpu", "Conv")
@@ -102,25 +107,29 @@ def _weight_of_each_channel(node: Node) -> Value | None:
 
 
 def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
-    """The sums over the diagonals of what the rows of images and cotangents have in common, for strides of 1.
+    """The sums over the diagonals of what the rows of images and cotangents have in common.
 
-    w[c, i, j] = sum_q (sum_{n, o} g[n, c, o, q] x[n, c, o + i, q + j])
+    w[c, i, j] = sum_q (sum_{n, o} g[n, c, o, q] x[n, c, d i + s o, d j + s q]) for dilations d and strides s.
     """
-    if len(spatial(y)) != 2 or {*windows.strides, *windows.dilations} != {1}:
+    if len(spatial(y)) != 2:
         return None
     channels = x.type.shape[1]
     (height, width), (rows, columns) = ([int(d) for d in spatial(v)] for v in (y, g))
+    # What was the kernel there is the result here; strides and dilations change places too.
+    strides, dilations = windows.dilations, windows.strides
     turn = (1, 0, 2, 3)
     x = filled_up(ops.transpose(x, perm=turn), windows)
     long = int(x.type.shape[3])
     flat = ops.transpose(arranged(ops.transpose(g, perm=turn), (channels, -1, columns)), perm=(0, 2, 1))
     products = []
     for row in range(height):
-        seen = ops.slice_(x, *(constant(np.array([n])) for n in (row, row + rows, 2)))
+        start = row * dilations[0]
+        end = start + (rows - 1) * strides[0] + 1
+        seen = ops.slice_(x, *(constant(np.array([n])) for n in (start, end, 2, strides[0])))
         products.append(ops.matmul(flat, arranged(seen, (channels, -1, long))))
     together = ops.concat(*products, axis=1) if height > 1 else products[0]
     i, j, q = np.ogrid[:height, :width, :columns]
-    places = (i * columns + q) * long + q + j
+    places = (i * columns + q) * long + q * strides[1] + j * dilations[1]
     together = arranged(together, (channels, height * columns * long))
     diagonals = ops.gather(together, constant(places.reshape(-1)), axis=1)
     sums = ops.reduce_sum(
