@@ -191,6 +191,13 @@ def test_rows_without_keys_are_zero_with_zero_gradients() -> None:
         assert all(np.isfinite(a).all() for a in (*values, *gradients))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_causal_attention_keeps_its_element_type(dtype: str) -> None:
+    q, k = sg.input("q", ("N", 3, 4), dtype), sg.input("k", ("N", "S", 4), dtype)
+    y = F.scaled_dot_product_attention(q, k, k, is_causal=True)
+    assert str(y.type) == str(sg.grad(y.sum(), q).type) == str(q.type)
+
+
 def test_causal_attention_with_named_lengths() -> None:
     torch = pytest.importorskip("torch")
     q, k = sg.input("q", ("N", "L", 4)), sg.input("k", ("N", "S", 4))

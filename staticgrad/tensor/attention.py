@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from staticgrad import ops
 from staticgrad.errors import DeclarationError, DTypeError, ShapeError, shown
 from staticgrad.graph import Value
 from staticgrad.ops.kinds import transposed, with_derivative
 from staticgrad.ops.layout import numbers_along
+from staticgrad.ops.registry import constant
 from staticgrad.origin import source_line
 from staticgrad.tensor import reduction as reductions
 from staticgrad.tensor.dispatch import function
@@ -49,7 +52,13 @@ def scaled_dot_product_attention(
     mask, dead = _mask(scores, attn_mask, is_causal)
     masked = scores
     if mask is not None:
-        masked = ops.where(mask, scores, -math.inf) if mask.type.dtype is DType.bool else scores + mask
+        if mask.type.dtype is not DType.bool:
+            masked = scores + mask
+        elif attn_mask is None:
+            # The same for all heads: to add it is one pass over the scores.
+            masked = scores + ops.where(mask, constant(np.zeros((), scores.type.dtype.numpy)), -math.inf)
+        else:
+            masked = ops.where(mask, scores, -math.inf)
     shares = ops.softmax(masked, axis=-1)
     y = ops.matmul(shares, value)
     hidden = mask is None or mask.type.dtype is DType.bool
