@@ -35,10 +35,11 @@ def _bands(
         begin = 0 if windows.begin is None else windows.begin[axis]
         k, h, o = np.ogrid[:length, :size, :count]
         meets = h == o * windows.strides[axis] + k * windows.dilations[axis] - begin
+        if transposed:
+            meets = meets.swapaxes(1, 2)
         shape = [1] * (3 * rank)
-        rows, columns = (count, size) if transposed else (size, count)
-        shape[axis], shape[rank + axis], shape[2 * rank + axis] = length, rows, columns
-        band = constant((meets.swapaxes(1, 2) if transposed else meets).astype(np.float32).reshape(shape))
+        shape[axis], shape[rank + axis], shape[2 * rank + axis] = meets.shape
+        band = constant(meets.astype(np.float32).reshape(shape))
         found = band if found is None else ops.mul(found, band)
     assert found is not None
     return arranged(found, (math.prod(map(int, kernel)), math.prod(map(int, x)) * math.prod(map(int, y))))
@@ -97,7 +98,7 @@ def _weight_of_each_channel(node: Node) -> Value | None:
     if pairs is None or not all(isinstance(d, int) for d in spatial(y)):
         return None
     if pairs > _MOST_PAIRS:
-        return _by_rows(images, cotangents, y, windows)
+        return _by_rows(images, cotangents, y, forward)
     size, count = (math.prod(int(d) for d in spatial(v)) for v in (images, cotangents))
     left = ops.transpose(arranged(images, (batch_of(images), channels, size)), perm=(1, 2, 0))
     right = ops.transpose(arranged(cotangents, (batch_of(cotangents), channels, count)), perm=(1, 0, 2))
@@ -115,8 +116,7 @@ def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
         return None
     channels = x.type.shape[1]
     (height, width), (rows, columns) = ([int(d) for d in spatial(v)] for v in (y, g))
-    # What was the kernel there is the result here; strides and dilations change places too.
-    strides, dilations = windows.dilations, windows.strides
+    strides, dilations = windows.strides, windows.dilations
     turn = (1, 0, 2, 3)
     x = filled_up(ops.transpose(x, perm=turn), windows)
     long = int(x.type.shape[3])

@@ -42,12 +42,13 @@ def _is_sum_of_products(value: Value) -> bool:
             continue
         seen.add(node)
         inputs = [v for v in node.inputs if v is not None]
+        others = [v for v in inputs if not _is_factor(v)]
         if name in ("Add", "Sub"):
             waiting += [v.node for v in inputs]
         elif name in _OF_FIRST or (name == "Div" and splat(inputs[1])):
             waiting.append(inputs[0].node)
-        elif name == "Mul" and any(map(_is_factor, inputs)):
-            waiting += [v.node for v in inputs if not _is_factor(v)]
+        elif name == "Mul" and len(others) < len(inputs):
+            waiting += [v.node for v in others]
         else:
             return False
     return not waiting

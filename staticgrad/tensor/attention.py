@@ -35,8 +35,9 @@ def scaled_dot_product_attention(
 
     query (..., L, E), key (..., S, E), value (..., S, V) give (..., L, V); `scale` is `1 / sqrt(E)` if not given.
     A bool `attn_mask`, broadcast to (..., L, S), is True where a key takes part, a floating one is added. With
-    `is_causal` key j takes part in row i where j <= i. A row in which none takes part gives 0, as in PyTorch. With
-    `enable_gqa` each head (dimension -3) of key and value serves as many heads of the query as there are for it.
+    `is_causal` key j takes part in row i where j <= i; without another mask this one is added too, as 0 and -inf. A
+    row in which none takes part gives 0, as in PyTorch. With `enable_gqa` each head (dimension -3) of key and value
+    serves as many heads of the query as there are for it.
     """
     name = "scaled_dot_product_attention"
     if dropout_p != 0:
@@ -50,15 +51,15 @@ def scaled_dot_product_attention(
     query = query * (_default_scale(query) if scale is None else scale)
     scores = ops.matmul(query, transposed(key))
     mask, dead = _mask(scores, attn_mask, is_causal)
-    masked = scores
-    if mask is not None:
-        if mask.type.dtype is not DType.bool:
-            masked = scores + mask
-        elif attn_mask is None:
-            # The same for all heads: to add it is one pass over the scores.
-            masked = scores + ops.where(mask, constant(np.zeros((), scores.type.dtype.numpy)), -math.inf)
-        else:
-            masked = ops.where(mask, scores, -math.inf)
+    if mask is None:
+        masked = scores
+    elif mask.type.dtype is not DType.bool:
+        masked = scores + mask
+    elif attn_mask is None:
+        # The same for all heads: to add it is one pass over the scores.
+        masked = scores + ops.where(mask, constant(np.zeros((), scores.type.dtype.numpy)), -math.inf)
+    else:
+        masked = ops.where(mask, scores, -math.inf)
     shares = ops.softmax(masked, axis=-1)
     y = ops.matmul(shares, value)
     hidden = mask is None or mask.type.dtype is DType.bool
