@@ -1,8 +1,9 @@
 """What the formulations cost that `staticgrad.optimise.formulations` chooses among, by shape.
 
 `python -m benchmarks.formulations` prints a table: for each convolution the cotangent of its weight (dw) and of its
-images (dx), that of the input of a relu before a product, and for some matrices the sum of their rows, in the canonical
-form and in the chosen one: the least of many runs by turns in one process.
+images (dx), all of a 1x1 convolution that is normalized by its batch (bn), that of the input of a relu before a product,
+and for some matrices the sum of their rows, in the canonical form and in the chosen one: the least of many runs by
+turns in one process.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import onnxruntime
 from staticgrad.exporters import to_model
 
 import staticgrad as sg
+import staticgrad.nn.functional as F
 from staticgrad import ops
 from staticgrad.graph import Graph, Leaf
 from staticgrad.optimise import optimise
@@ -48,6 +50,20 @@ SHAPES: dict[str, list[Shape]] = {
     "first layer": [(8, 3, 112, 64, 7, 2, 3, 1)],
 }
 
+WIDENED = [
+    # Images, channels, size, features.
+    (32, 16, 32, 32),
+    (32, 24, 32, 48),
+    (32, 24, 32, 144),
+    (32, 64, 16, 128),
+    (32, 64, 16, 256),
+    (32, 64, 8, 384),
+    (32, 96, 8, 576),
+    (32, 128, 8, 256),
+    (32, 256, 8, 1024),
+    (32, 128, 4, 512),
+    (32, 128, 4, 768),
+]
 MASKED = [(128, 512), (8192, 64), (32768, 64), (32768, 144)]
 MATRICES = [(2, 262144), (32, 55296), (64, 120), (128, 512), (1024, 256), (1024, 1024), (2048, 128)]
 
@@ -56,6 +72,18 @@ def masked(shape: tuple[int, int]) -> Graph:
     """The graph of the cotangent of a relu's input; the product behind it has two columns."""
     x, w, g = sg.input("x", shape), sg.input("w", (shape[1], 2)), sg.input("g", (shape[0], 2))
     return Graph("masked", {"x": x, "w": w, "g": g}, {"y": sg.vjp([sg.relu(x) @ w], [x], [g])[0]})
+
+
+def widened(shape: tuple[int, int, int, int]) -> Graph:
+    """The graph of a 1x1 convolution normalized by its batch, and of all its cotangents."""
+    count, channels, size, features = shape
+    inputs = {"x": sg.input("x", (count, channels, size, size)), "w": sg.input("w", (features, channels, 1, 1))}
+    inputs |= {name: sg.input(name, (features,)) for name in ("scale", "shift")}
+    x, w, scale, shift = inputs.values()
+    y = F.batch_norm(ops.conv(x, w), None, None, scale, shift, training=True)
+    g = sg.input("g", y.shape)
+    results = dict(zip(inputs, sg.vjp([y], list(inputs.values()), [g]), strict=True))
+    return Graph("bn", {**inputs, "g": g}, {"y": y, **{f"to_{name}": value for name, value in results.items()}})
 
 
 def sum_of_rows(shape: tuple[int, int]) -> Graph:
@@ -114,6 +142,9 @@ def main() -> None:
             label += f"/{stride}" * (stride > 1) + f", {groups} groups" * (groups > 1)
             for name, graph in cotangents(shape).items():
                 print_row(label, name, graph, given.repeats, given.threads)
+    for widths in WIDENED:
+        label = "{}x{}x{}x{} to {}, normalized".format(*widths[:3], *widths[2:])
+        print_row(label, "bn", widened(widths), given.repeats, given.threads)
     for size in MASKED:
         print_row(f"relu of {size[0]}x{size[1]}", "dx", masked(size), 30, given.threads)
     for rows, columns in MATRICES:

@@ -118,7 +118,7 @@ def _(g, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, pads, strides)
     wide, windows, amounts = filled_up(x, g, w, windows, auto_pad)
     return (
         without_margin(spread(g, w, wide, windows, group), x, amounts),
-        _weight_cotangent(wide, g, w, windows, group),
+        weight_cotangent(wide, g, w, windows, group),
         to_bias,
     )
 
@@ -177,7 +177,7 @@ def _fitted(found, like, ahead=None):
     return pad.apply((found, amounts, None, None), {"mode": "constant"}, (result,)).outputs[0]
 
 
-def _weight_cotangent(x, g, w, windows, group):
+def weight_cotangent(x: Value, g: Value, w: Value, windows: Windows, group: int) -> Value:
     """The cotangent of the weight `w` of a convolution of `x` whose result has the cotangent `g`.
 
     It is a convolution itself, of the images by the cotangents, in which batch and channels change places, and strides
@@ -209,7 +209,8 @@ def _weight_cotangent(x, g, w, windows, group):
     rows, columns, *_ = w.type.shape
     whole = TensorType(w.type.dtype, (columns, rows, *sizes))
     found = conv.apply((images, transpose(g, perm=order), None), attributes, (whole,)).outputs[0]
-    return _fitted(transpose(found, perm=order), w)
+    result: Value = _fitted(transpose(found, perm=order), w)
+    return result
 
 
 def _filled(x, like):
@@ -374,4 +375,4 @@ def _(g, y, x, w, b, *, auto_pad, dilations, group, kernel_shape, output_padding
     sizes = (add_dims(n, e // s) for n, e, s in zip(spatial(x), extra, windows.strides, strict=True))
     whole = TensorType(x.type.dtype, (*x.type.shape[:2], *sizes))
     to_input = _fitted(conv.apply((g, w, None), attributes, (whole,)).outputs[0], x)
-    return to_input, _weight_cotangent(g, x, w, windows, group), to_bias
+    return to_input, weight_cotangent(g, x, w, windows, group), to_bias

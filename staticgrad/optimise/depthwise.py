@@ -11,7 +11,7 @@ from staticgrad import ops
 from staticgrad.graph import Node, Value
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
-from staticgrad.optimise.formulations import arranged, batch_of, filled_up, formulation, unturned, without_bias
+from staticgrad.optimise.formulations import arranged, batch_of, formulation, unturned, without_bias
 from staticgrad.types import Dim
 
 _MOST_PAIRS = 1 << 12
@@ -26,15 +26,24 @@ def _pairs(x: Value, y: Value) -> int | None:
 
 
 def _bands(
-    x: Sequence[Dim], y: Sequence[Dim], kernel: Sequence[Dim], windows: Windows, transposed: bool = False
+    x: Sequence[Dim],
+    y: Sequence[Dim],
+    kernel: Sequence[Dim],
+    windows: Windows,
+    first: int = 0,
+    transposed: bool = False,
 ) -> Value:
-    """For each element of a kernel a flat matrix, with 1 where by it an image's element meets one of the result."""
+    """For each element of a kernel a flat matrix, with 1 where by it an image's element meets one of the result.
+
+    The sizes are those of the axes from the `first` on.
+    """
     rank = len(kernel)
     found = None
     for axis, (size, count, length) in enumerate(zip(map(int, x), map(int, y), map(int, kernel), strict=True)):
-        begin = 0 if windows.begin is None else windows.begin[axis]
+        place = first + axis
+        begin = 0 if windows.begin is None else windows.begin[place]
         k, h, o = np.ogrid[:length, :size, :count]
-        meets = h == o * windows.strides[axis] + k * windows.dilations[axis] - begin
+        meets = h == o * windows.strides[place] + k * windows.dilations[place] - begin
         if transposed:
             meets = meets.swapaxes(1, 2)
         shape = [1] * (3 * rank)
@@ -68,7 +77,7 @@ def _small_images(node: Node) -> Value | None:
         return None
     size, count = (math.prod(int(d) for d in spatial(v)) for v in (x, y))
     images, results = (spatial(y), spatial(x)) if transposed else (spatial(x), spatial(y))
-    bands = _bands(images, results, spatial(w), windows, transposed)
+    bands = _bands(images, results, spatial(w), windows, transposed=transposed)
     matrices = arranged(ops.matmul(arranged(w, (channels, -1)), bands), (channels, size, count))
     turn = (1, 0, *range(2, len(x.type.shape)))
     # Not a transposition right before or behind the product: made one with it, the runtime stops over no images.
@@ -108,34 +117,48 @@ def _weight_of_each_channel(node: Node) -> Value | None:
 
 
 def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
-    """The sums over the diagonals of what the rows of images and cotangents have in common.
+    """The sums over the bands of what the rows of images and cotangents have in common.
 
-    w[c, i, j] = sum_q (sum_{n, o} g[n, c, o, q] x[n, c, d i + s o, d j + s q]) for dilations d and strides s.
+    w[c, i, j] = sum_q (sum_{n, o} g[n, c, o, q] x[n, c, s o + d i - p, s q + d j - p])
+    for strides s, dilations d and padding p.
     """
     if len(spatial(y)) != 2:
         return None
     channels = x.type.shape[1]
-    (height, width), (rows, columns) = ([int(d) for d in spatial(v)] for v in (y, g))
-    strides, dilations = windows.strides, windows.dilations
+    (height, width), (size, long), (rows, columns) = ([int(d) for d in spatial(v)] for v in (y, x, g))
     turn = (1, 0, 2, 3)
-    x = filled_up(ops.transpose(x, perm=turn), windows)
-    long = int(x.type.shape[3])
+    x = ops.transpose(x, perm=turn)
     flat = ops.transpose(arranged(ops.transpose(g, perm=turn), (channels, -1, columns)), perm=(0, 2, 1))
+    begin, end = (windows.begin or (0, 0))[0], (windows.end or (0, 0))[0]
+    whole = _with_rows(x, begin, end)
     products = []
     for row in range(height):
-        start = row * dilations[0]
-        end = start + (rows - 1) * strides[0] + 1
-        seen = ops.slice_(x, *(constant(np.array([n])) for n in (start, end, 2, strides[0])))
+        start, step = row * windows.dilations[0], windows.strides[0]
+        last = start + (rows - 1) * step
+        # Rows between the margins are taken from where there are none.
+        inside = begin <= start and last < begin + size
+        seen, start, last = (x, start - begin, last - begin) if inside else (whole, start, last)
+        if (start, last, step) != (0, int(seen.type.shape[2]) - 1, 1):
+            seen = ops.slice_(seen, *(constant(np.array([n])) for n in (start, last + 1, 2, step)))
         products.append(ops.matmul(flat, arranged(seen, (channels, -1, long))))
     together = ops.concat(*products, axis=1) if height > 1 else products[0]
-    i, j, q = np.ogrid[:height, :width, :columns]
-    places = (i * columns + q) * long + q * strides[1] + j * dilations[1]
-    together = arranged(together, (channels, height * columns * long))
-    diagonals = ops.gather(together, constant(places.reshape(-1)), axis=1)
-    sums = ops.reduce_sum(
-        arranged(diagonals, (channels, height * width, columns)), constant(np.array([2])), keepdims=False
-    )
-    return arranged(sums, (1, channels, *spatial(y)))
+    matrices = arranged(together, (int(channels) * height, columns * long))
+    bands = _bands((long,), (columns,), (width,), windows, 1, transposed=True)
+    return arranged(ops.gemm(matrices, bands, transB=True), (1, channels, height, width))
+
+
+def _with_rows(x: Value, above: int, below: int) -> Value:
+    """`x` (C, N, H, W) with rows of zeros above and below."""
+    if not above and not below:
+        return x
+    channels, batch, _, columns = x.type.shape
+    images = constant(np.array([batch])) if isinstance(batch, int) else ops.shape(x, start=1, end=2)
+
+    def zeros(count: int) -> list[Value]:
+        shape = ops.concat([channels], images, [count, columns], axis=0)
+        return [ops.constant_of_shape(shape, value=np.zeros(1, np.float32))] if count else []
+
+    return ops.concat(*zeros(above), x, *zeros(below), axis=2)
 
 
 def _ungrouped(x: Value) -> Value | None:

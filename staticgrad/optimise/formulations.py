@@ -86,7 +86,7 @@ def _large_kernel(node: Node) -> Value | None:
         x, w = bare
     many = _channels(x.type.shape[0], w.type.shape[0])
     images, cotangents = unturned(x), unturned(w)
-    if images is not None and positions == 1 and not any(_padding(windows)):
+    if images is not None and positions == 1 and not any(padding(windows)):
         # What is passed over need not be turned.
         images = _seen(images, (0,) * len(counts), windows)
         x, windows = ops.transpose(images, perm=_order(images)), windows._replace(dilations=(1,) * len(counts))
@@ -100,18 +100,19 @@ def _large_kernel(node: Node) -> Value | None:
     return _by_position(x, w, counts, windows, 2) if many else None
 
 
-def _padding(windows: Windows) -> tuple[int, ...]:
+def padding(windows: Windows) -> tuple[int, ...]:
+    """What is filled up, before each axis and then behind."""
     return (*(windows.begin or ()), *(windows.end or ()))
 
 
 def filled_up(x: Value, windows: Windows, lead: int = 2) -> Value:
     """`x` with its padding, of the axes behind the first `lead`."""
-    padding = _padding(windows)
-    if not any(padding):
+    sides = padding(windows)
+    if not any(sides):
         return x
-    rank = len(padding) // 2
-    sides = [[0] * lead + list(side) + [0] * (2 - lead) for side in (padding[:rank], padding[rank:])]
-    return ops.pad(x, constant(np.array([*sides[0], *sides[1]], np.int64)))
+    rank = len(sides) // 2
+    front, back = ([0] * lead + list(side) + [0] * (2 - lead) for side in (sides[:rank], sides[rank:]))
+    return ops.pad(x, constant(np.array([*front, *back], np.int64)))
 
 
 def _images_last(x: Value) -> Value:

@@ -51,7 +51,8 @@ def hardtanh(x: Value, min_val: float = -1.0, max_val: float = 1.0) -> Value:
         return clamp(x, int(min_val), int(max_val))
 
     def rule(g: Value, y: Value, x: Value) -> Value:
-        return ops.where(ops.logical_and(ops.greater(x, min_val), ops.less(x, max_val)), g, 0)
+        # The result tells it as well, and `x` need not be kept.
+        return ops.where(ops.logical_and(ops.greater(y, min_val), ops.less(y, max_val)), g, 0)
 
     return with_derivative(clamp(x, min_val, max_val), [x], rule)
 
