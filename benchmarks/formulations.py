@@ -1,9 +1,9 @@
 """What the formulations cost that `staticgrad.optimise.formulations` chooses among, by shape.
 
 `python -m benchmarks.formulations` prints a table: for each convolution the cotangent of its weight (dw) and of its
-images (dx), all of a 1x1 convolution that is normalized by its batch (bn), that of the input of a relu before a product,
-and for some matrices the sum of their rows, in the canonical form and in the chosen one: the least of many runs by
-turns in one process.
+images (dx), result and cotangents of 1x1 convolutions that are normalized by their batch (bn), the cotangent of the
+input of a relu before a product, and for some matrices the sum of their rows, in the canonical form and in the chosen
+one: the least of many runs by turns in one process.
 """
 
 from __future__ import annotations
