@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Literal
 
 from staticgrad.graph import Graph, with_inner
-from staticgrad.optimise import depthwise, masks, numbers, passes, rows, sums, widening, winograd  # noqa: F401 - their equations join the others
+from staticgrad.optimise import (  # noqa: F401 - their equations join the others
+    channels,
+    depthwise,
+    masks,
+    numbers,
+    passes,
+    rows,
+    sums,
+    widening,
+    winograd,
+)
 from staticgrad.optimise.equations import EQUATIONS
 from staticgrad.optimise.formulations import FORMULATIONS
 from staticgrad.optimise.products import FUSIONS
