@@ -13,7 +13,8 @@ import staticgrad as sg
 import staticgrad.nn.functional as F
 from staticgrad import ops
 from staticgrad.graph import Graph
-from staticgrad.optimise import optimise
+from staticgrad.optimise import optimise, widening
+from staticgrad.optimise.formulations import FORMULATIONS
 
 Attributes = dict[str, Any]
 
@@ -96,6 +97,14 @@ def test_what_is_narrow_gives_the_same(position: int) -> None:
         for found, expected in zip(computed(chosen, feeds), computed(canonical, feeds), strict=True):
             assert found.shape == expected.shape
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
+
+
+def test_every_equation_is_used() -> None:
+    used: set[str] = set()
+    for image, weight, settings in CASES:
+        optimise(graph_of(image, weight, **settings), trace=lambda line: used.add(line.split(": ")[0]))
+    rules = {rule for found in FORMULATIONS["cpu"].values() for rule in found}
+    assert {str(rule.__doc__) for rule in rules if rule.__module__ == widening.__name__} <= used
 
 
 def test_who_reads_the_convolution_too_gets_it() -> None:
