@@ -42,8 +42,7 @@ def are_once(places: Value, table: Value) -> bool:
         return False
     ordered, first = kept.inputs
     assert ordered is not None and first is not None
-    given = ordered.node.attributes
-    if ordered.node.op.name != "TopK" or ordered.index != 0 or not given["sorted"] or given["largest"]:
+    if ordered.node.op.name != "TopK" or ordered.index != 0 or not ordered.node.attributes["sorted"]:
         return False
     previous = first.node.inputs[1] if first.node.op.name == "Greater" and first.node.inputs[0] is ordered else None
     if previous is None or previous.node.op.name != "Pad" or previous.node.inputs[0] is not ordered:
