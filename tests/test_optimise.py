@@ -53,11 +53,7 @@ T = (20, 4)
 R = (3, 4)
 IDS = np.array([[1], [5], [-19]])
 ZEROS = "a = ConstantOfShape([20, 4], value=[0.0]); "
-UNIQUE = "Unique([1, 5, 1]); "
-SUMMED = (
-    f"{ZEROS}b = {UNIQUE}f = Unsqueeze(b, [1]); g = Shape(b); h = Concat(g, [4], axis=0); "
-    "i = ConstantOfShape(h, value=[0.0]); j = Unsqueeze(d, [1]); k = ScatterND(i, j, y, reduction=add); "
-)
+SUMMED = "b = ConstantOfShape([2, 4], value=[0.0]); c = ScatterND(b, [[0], [1], [0]], y, reduction=add); "
 
 
 def places(x: Value, y: Value) -> Value:
@@ -405,13 +401,21 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         "rows at places squared",
         lambda x, y: (p := places(x, y)) * p,
         [T, R],
-        SUMMED + "l = Mul(k, k); r = ScatterND(a, f, l, reduction=add)",
+        ZEROS + SUMMED + "d = Mul(c, c); r = ScatterND(a, [[1], [5]], d, reduction=add)",
     ),
     (
         "rows at places divided",
         lambda x, y: places(x, y) / (x + 0.5).sqrt(),
         [T, R],
-        SUMMED + "l = Gather(x, b); m = Add(l, 0.5); n = Sqrt(m); o = Div(k, n); r = ScatterND(a, f, o, reduction=add)",
+        ZEROS
+        + SUMMED
+        + "d = Gather(x, [1, 5]); e = Add(d, 0.5); f = Sqrt(e); g = Div(c, f); r = ScatterND(a, [[1], [5]], g, reduction=add)",
+    ),
+    (
+        "squares of rows added, then read",
+        lambda x, y: ops.gather(x + (p := places(x, y)) * p, [1, 5]),
+        [T, R],
+        "a = Gather(x, [1, 5]); " + SUMMED + "d = Mul(c, c); r = Add(a, d)",
     ),
     (
         "rows at places divided by 0",
@@ -423,7 +427,7 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         "|rows at places|",
         lambda x, y: ops.reduce_l2(places(x, y), keepdims=False),
         [T, R],
-        f"a = {UNIQUE}e = Shape(a); f = Concat(e, [4], axis=0); g = ConstantOfShape(f, value=[0.0]); h = Unsqueeze(c, [1]); i = ScatterND(g, h, y, reduction=add); r = ReduceL2(i, keepdims=False)",
+        "a = ConstantOfShape([2, 4], value=[0.0]); b = ScatterND(a, [[0], [1], [0]], y, reduction=add); r = ReduceL2(b, keepdims=False)",
     ),
 ]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.graph import Value, constant_of
+from staticgrad.ops.registry import constant
 from staticgrad.optimise.equations import splat
 from staticgrad.types import DType
 
@@ -28,6 +29,10 @@ class Found(NamedTuple):
 def found_once(places: Value, table: Value) -> Found:
     """The different ones among places (n, 1) in a table."""
     # One row may be named from the front and from the end.
+    numbers, count = constant_of(places), table.type.shape[0]
+    if numbers is not None:
+        different, which = np.unique(np.where(numbers < 0, numbers + count, numbers), return_inverse=True)
+        return Found(constant(different), constant(which.reshape(-1)))
     ordered, order = ops.topk(_from_the_front(listed(places), table), ops.shape(places, start=0, end=1), largest=False)
     first = ops.greater(ordered, ops.pad(ordered, [1, -1], _BEFORE_ALL))
     runs = ops.cumsum(ops.cast(first, to=DType.int64), 0) - 1
@@ -36,7 +41,10 @@ def found_once(places: Value, table: Value) -> Found:
 
 
 def are_once(places: Value, table: Value) -> bool:
-    """Whether each of places (n, 1) is sure to be there once: `found_once`, and none counts from the end."""
+    """Whether each of places (n, 1) is sure to be there once: different numbers, none of which counts from the end."""
+    numbers = constant_of(places)
+    if numbers is not None:
+        return bool((numbers >= 0).all()) and len(np.unique(numbers)) == numbers.size
     kept = listed(places).node if places.type.shape[1:] == (1,) else None
     if kept is None or kept.op.name != "Compress":
         return False
@@ -50,14 +58,21 @@ def are_once(places: Value, table: Value) -> bool:
     amounts, counted = constant_of(previous.node.inputs[1]), ordered.node.inputs[0]
     if amounts is None or amounts.tolist() != [1, -1] or counted is None:
         return False
-    numbers = constant_of(counted)
-    return bool((numbers >= 0).all()) if numbers is not None else _is_from_the_front(counted, table)
+    return _is_from_the_front(counted, table)
 
 
 def listed(places: Value) -> Value:
     """Places (n, 1) as a list."""
     inner = places.node.inputs[0] if places.node.op.name == "Unsqueeze" else None
     return inner if inner is not None and len(inner.type.shape) == 1 else ops.squeeze(places, [1])
+
+
+def lists(flat: Value, places: Value) -> bool:
+    """Whether `flat` is sure to be places (n, 1) as a list."""
+    numbers, others = constant_of(places), constant_of(flat)
+    if numbers is not None and others is not None:
+        return np.array_equal(numbers.reshape(-1), others)
+    return listed(places) is flat
 
 
 def _from_the_front(flat: Value, table: Value) -> Value:

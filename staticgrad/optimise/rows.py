@@ -16,7 +16,7 @@ from staticgrad.graph import Node, Value
 from staticgrad.ops.registry import Operator
 from staticgrad.optimise.equations import equation, splat
 from staticgrad.optimise.formulations import arranged, formulation
-from staticgrad.optimise.places import are_once, found_once, listed
+from staticgrad.optimise.places import are_once, found_once, listed, lists
 from staticgrad.types import count_elements
 
 _FEW = 4
@@ -171,7 +171,7 @@ def _replaced_rows(node: Node) -> Value | None:
         return None
     table, places, rows = value.node.inputs
     assert table is not None and places is not None and rows is not None
-    return rows if are_once(places, table) and listed(places) is flat else None
+    return rows if are_once(places, table) and lists(flat, places) else None
 
 
 @formulation("cpu", "ReduceL2", "ReduceSumSquare")
