@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from drawing import draw
 from evaluation import Array, Evaluator
 
 import staticgrad as sg
@@ -278,6 +279,13 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         [(4, 40, 30)],
         "a = ConstantOfShape([1, 4], value=[1.0]); b = Reshape(x, [-1, 1200]); c = MatMul(a, b); r = Reshape(c, [40, 30])",
     ),
+    (
+        "sum of rows of few columns",
+        lambda x: x.sum(0),
+        [(1024, 10)],
+        "a = ConstantOfShape([1, 1024], value=[1.0]); b = MatMul(a, x); r = Reshape(b, [10])",
+    ),
+    ("sum of rows of few columns", lambda x: x.sum(0), [("N", 10)], "r = ReduceSum(x, [0], keepdims=False)"),
     ("sum of few rows", lambda x: x.sum(0), [(4, 32)], "r = ReduceSum(x, [0], keepdims=False)"),
     (
         "a cotangent under a mask",
@@ -460,6 +468,18 @@ def test_integers_keep_their_meaning() -> None:
     wide = ops.add(sg.constant(np.array([100, 1], np.int8)), sg.constant(np.array([100, 1], np.int8)))
     graph = optimise(Graph("f", {"x": x}, {"r": ops.mul(wide, x[:2])}))
     assert "Mul([-56, 2], " in str(graph)
+
+
+@pytest.mark.parametrize("sizes", [(1500, 1), (600, 2), (1024, 10), (1, 3000), (60, 5, 4), (2000, 0), (0, 2000)])
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_sums_of_rows(sizes: tuple[int, ...], named: bool, keepdim: bool) -> None:
+    x = sg.input("x", ("N" if named else sizes[0], *sizes[1:]))
+    axes = tuple(range(len(sizes) - 1))
+    feed = draw(*sizes).astype(np.float32)
+    feed.reshape(-1)[:1] = np.inf
+    found = Evaluator([x], [x.sum(axes, keepdim=keepdim)], rewritten=True)({"x": feed})[0]
+    np.testing.assert_allclose(found, feed.sum(axes, keepdims=keepdim), rtol=1e-4, atol=1e-4)
 
 
 def test_half_precision_literals_stay_in_range() -> None:
