@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from staticgrad.graph import Graph, with_inner
-from staticgrad.optimise import depthwise, masks, numbers, passes, rows, sums, winograd  # noqa: F401 - their equations join the others
+from staticgrad.optimise import depthwise, masks, numbers, passes, rows, softmax, sums, winograd  # noqa: F401 - their equations join the others
 from staticgrad.optimise.equations import EQUATIONS
 from staticgrad.optimise.formulations import FORMULATIONS
 from staticgrad.optimise.products import FUSIONS
@@ -26,5 +26,5 @@ def optimise(graph: Graph, trace: Trace | None = None, target: Literal["cpu", "c
     equations = EQUATIONS | {name: [*EQUATIONS.get(name, ()), *found] for name, found in chosen.items()}
     found = Rebuild(equations, trace).graph(run_once(graph))
     # Only now it is known which values are equal, and so who is read once.
-    products = any(node.op.name in ("Gemm", "MatMul") for node in with_inner(found.nodes))
-    return Rebuild({}, trace, FUSIONS).graph(found) if products else found
+    some = any(node.op.name in ("Exp", "Gemm", "MatMul") for node in with_inner(found.nodes))
+    return Rebuild({}, trace, FUSIONS).graph(found) if some else found
