@@ -2,8 +2,8 @@
 
 `python -m benchmarks.formulations` prints a table: for each convolution the cotangent of its weight (dw) and of its
 images (dx), result and cotangents of 1x1 convolutions that are normalized by their batch (bn), the cotangent of the
-input of a relu before a product, and for some matrices the sum of their rows, in the canonical form and in the chosen
-one: the least of many runs by turns in one process.
+input of a relu before a product, for some matrices the sum of their rows, and for some tables the size of the gradient
+of a few rows, in the canonical form and in the chosen one: the least of many runs by turns in one process.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import onnxruntime
 from staticgrad.exporters import to_model
 
 import staticgrad as sg
-import staticgrad.nn.functional as F
 from staticgrad import ops
 from staticgrad.graph import Graph, Leaf
+from staticgrad.nn import functional as F
 from staticgrad.optimise import optimise
 
 Shape = tuple[int, int, int, int, int, int, int, int]
@@ -65,7 +65,9 @@ WIDENED = [
     (32, 128, 4, 768),
 ]
 MASKED = [(128, 512), (8192, 64), (32768, 64), (32768, 144)]
-MATRICES = [(2, 262144), (32, 55296), (64, 120), (128, 512), (1024, 256), (1024, 1024), (2048, 128)]
+MATRICES = [(2, 262144), (32, 55296), (64, 120), (128, 512), (1024, 10), (8192, 2), (1024, 256), (1024, 1024)]
+TABLES = [(4096, 64, 64), (65536, 64, 1024), (1 << 20, 16, 4096)]
+"""Rows, columns, places."""
 
 
 def masked(shape: tuple[int, int]) -> Graph:
@@ -92,6 +94,14 @@ def sum_of_rows(shape: tuple[int, int]) -> Graph:
     return Graph("sum", {"x": x}, {"y": ops.reduce_sum(x, [0], keepdims=False)})
 
 
+def size_of_rows(rows: int, columns: int, places: int) -> Graph:
+    """The graph of the norm of a table's gradient by some of its rows."""
+    table, x = sg.input("table", (rows, columns)), sg.input("x", (places,), "int64")
+    g = sg.input("g", (places, columns))
+    gradient = sg.vjp([F.embedding(x, table)], [table], [g])[0]
+    return Graph("size", {"x": x, "g": g}, {"y": ops.reduce_l2(gradient, keepdims=False)})
+
+
 def cotangents(shape: Shape) -> dict[str, Graph]:
     """The graphs of the cotangents of a convolution's weight and images, as they are derived."""
     count, channels, size, features, kernel, stride, padding, groups = shape
@@ -111,10 +121,11 @@ def least(graphs: list[Graph], repeats: int, threads: int) -> list[float]:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     random = np.random.default_rng(0)
-    feeds: dict[str, Any] = {
-        k: random.standard_normal([int(d) for d in v.shape if d is not None]).astype(np.float32)
-        for k, v in graphs[0].inputs.items()
-    }
+    feeds: dict[str, Any] = {}
+    for name, value in graphs[0].inputs.items():
+        shape = [int(d) for d in value.shape if d is not None]
+        numbers = random.standard_normal(shape) if value.dtype.is_float else random.integers(0, 4096, shape)
+        feeds[name] = numbers.astype(value.dtype.numpy)
     sessions = [
         onnxruntime.InferenceSession(to_model(g).SerializeToString(), settings, providers=["CPUExecutionProvider"])
         for g in graphs
@@ -149,6 +160,9 @@ def main() -> None:
         print_row(f"relu of {size[0]}x{size[1]}", "dx", masked(size), 30, given.threads)
     for rows, columns in MATRICES:
         print_row(f"sum of the rows of {rows}x{columns}", "y", sum_of_rows((rows, columns)), 100, given.threads)
+    for rows, columns, places in TABLES:
+        label = f"norm of {places} rows of {rows}x{columns}"
+        print_row(label, "y", size_of_rows(rows, columns, places), 30, given.threads)
 
 
 def print_row(label: str, name: str, graph: Graph, repeats: int, threads: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from drawing import draw
 from evaluation import Array, Evaluator
 
 import staticgrad as sg
@@ -53,11 +54,7 @@ T = (20, 4)
 R = (3, 4)
 IDS = np.array([[1], [5], [-19]])
 ZEROS = "a = ConstantOfShape([20, 4], value=[0.0]); "
-UNIQUE = "Unique([1, 5, 1]); "
-SUMMED = (
-    f"{ZEROS}b = {UNIQUE}f = Unsqueeze(b, [1]); g = Shape(b); h = Concat(g, [4], axis=0); "
-    "i = ConstantOfShape(h, value=[0.0]); j = Unsqueeze(d, [1]); k = ScatterND(i, j, y, reduction=add); "
-)
+SUMMED = "b = ConstantOfShape([2, 4], value=[0.0]); c = ScatterND(b, [[0], [1], [0]], y, reduction=add); "
 
 
 def places(x: Value, y: Value) -> Value:
@@ -124,6 +121,24 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
     ("log(sum(exp(x)))", lambda x: x.exp().sum(1, keepdim=True).log(), [M], "r = ReduceLogSumExp(x, [1])"),
     ("log(exp(x))", lambda x: x.exp().log(), [M], "r = x"),
     ("exp(log_softmax(x)) = softmax(x)", lambda x: x.log_softmax(0).exp(), [M], "r = Softmax(x, axis=0)"),
+    (
+        "exp(log_softmax(x)) where others read the logarithm",
+        lambda x: (y := x.log_softmax(1)) - y.exp(),
+        [N],
+        "a = LogSoftmax(x, axis=1); b = Exp(a); r = Sub(a, b)",
+    ),
+    (
+        "exp(log_softmax(x)) of long rows",
+        lambda x: (y := x.log_softmax(1)) - y.exp(),
+        [("N", 65)],
+        "a = LogSoftmax(x, axis=1); b = Softmax(x, axis=1); r = Sub(a, b)",
+    ),
+    (
+        "exp(log_softmax(x)) of rows of any size",
+        lambda x: (y := x.log_softmax(0)) - y.exp(),
+        [N],
+        "a = LogSoftmax(x, axis=0); b = Softmax(x, axis=0); r = Sub(a, b)",
+    ),
     ("reshape(reshape(x))", lambda x: x.reshape(2, 6).reshape(4, 3), [M], "r = Reshape(x, [4, 3])"),
     ("reshape(reshape(x)) = x", lambda x: x.reshape(2, 6).reshape(3, 4), [M], "r = x"),
     ("reshape(reshape(x)) = x", lambda x: x.reshape(-1, 2, 2).reshape("N", 4), [N], "r = x"),
@@ -282,6 +297,13 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         [(4, 40, 30)],
         "a = ConstantOfShape([1, 4], value=[1.0]); b = Reshape(x, [-1, 1200]); c = MatMul(a, b); r = Reshape(c, [40, 30])",
     ),
+    (
+        "sum of rows of few columns",
+        lambda x: x.sum(0),
+        [(1024, 10)],
+        "a = ConstantOfShape([1, 1024], value=[1.0]); b = MatMul(a, x); r = Reshape(b, [10])",
+    ),
+    ("sum of rows of few columns", lambda x: x.sum(0), [("N", 10)], "r = ReduceSum(x, [0], keepdims=False)"),
     ("sum of few rows", lambda x: x.sum(0), [(4, 32)], "r = ReduceSum(x, [0], keepdims=False)"),
     (
         "a cotangent under a mask",
@@ -405,13 +427,21 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         "rows at places squared",
         lambda x, y: (p := places(x, y)) * p,
         [T, R],
-        SUMMED + "l = Mul(k, k); r = ScatterND(a, f, l, reduction=add)",
+        ZEROS + SUMMED + "d = Mul(c, c); r = ScatterND(a, [[1], [5]], d, reduction=add)",
     ),
     (
         "rows at places divided",
         lambda x, y: places(x, y) / (x + 0.5).sqrt(),
         [T, R],
-        SUMMED + "l = Gather(x, b); m = Add(l, 0.5); n = Sqrt(m); o = Div(k, n); r = ScatterND(a, f, o, reduction=add)",
+        ZEROS
+        + SUMMED
+        + "d = Gather(x, [1, 5]); e = Add(d, 0.5); f = Sqrt(e); g = Div(c, f); r = ScatterND(a, [[1], [5]], g, reduction=add)",
+    ),
+    (
+        "squares of rows added, then read",
+        lambda x, y: ops.gather(x + (p := places(x, y)) * p, [1, 5]),
+        [T, R],
+        "a = Gather(x, [1, 5]); " + SUMMED + "d = Mul(c, c); r = Add(a, d)",
     ),
     (
         "rows at places divided by 0",
@@ -423,7 +453,7 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         "|rows at places|",
         lambda x, y: ops.reduce_l2(places(x, y), keepdims=False),
         [T, R],
-        f"a = {UNIQUE}e = Shape(a); f = Concat(e, [4], axis=0); g = ConstantOfShape(f, value=[0.0]); h = Unsqueeze(c, [1]); i = ScatterND(g, h, y, reduction=add); r = ReduceL2(i, keepdims=False)",
+        "a = ConstantOfShape([2, 4], value=[0.0]); b = ScatterND(a, [[0], [1], [0]], y, reduction=add); r = ReduceL2(b, keepdims=False)",
     ),
 ]
 
@@ -461,6 +491,18 @@ def test_integers_keep_their_meaning() -> None:
     wide = ops.add(sg.constant(np.array([100, 1], np.int8)), sg.constant(np.array([100, 1], np.int8)))
     graph = optimise(Graph("f", {"x": x}, {"r": ops.mul(wide, x[:2])}))
     assert "Mul([-56, 2], " in str(graph)
+
+
+@pytest.mark.parametrize("sizes", [(1500, 1), (600, 2), (1024, 10), (1, 3000), (60, 5, 4), (2000, 0), (0, 2000)])
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_sums_of_rows(sizes: tuple[int, ...], named: bool, keepdim: bool) -> None:
+    x = sg.input("x", ("N" if named else sizes[0], *sizes[1:]))
+    axes = tuple(range(len(sizes) - 1))
+    feed = draw(*sizes).astype(np.float32)
+    feed.reshape(-1)[:1] = np.inf
+    found = Evaluator([x], [x.sum(axes, keepdim=keepdim)], rewritten=True)({"x": feed})[0]
+    np.testing.assert_allclose(found, feed.sum(axes, keepdims=keepdim), rtol=1e-4, atol=1e-4)
 
 
 def test_half_precision_literals_stay_in_range() -> None:

@@ -12,6 +12,7 @@ from staticgrad.optimise import (  # noqa: F401 - their equations join the other
     numbers,
     passes,
     rows,
+    softmax,
     sums,
     widening,
     winograd,
@@ -36,5 +37,5 @@ def optimise(graph: Graph, trace: Trace | None = None, target: Literal["cpu", "c
     equations = EQUATIONS | {name: [*EQUATIONS.get(name, ()), *found] for name, found in chosen.items()}
     found = Rebuild(equations, trace).graph(run_once(graph))
     # Only now it is known which values are equal, and so who is read once.
-    products = any(node.op.name in ("Gemm", "MatMul") for node in with_inner(found.nodes))
-    return Rebuild({}, trace, FUSIONS).graph(found) if products else found
+    some = any(node.op.name in ("Exp", "Gemm", "MatMul") for node in with_inner(found.nodes))
+    return Rebuild({}, trace, FUSIONS).graph(found) if some else found

@@ -250,13 +250,6 @@ def _logarithm(node: Node) -> Value | None:
     return None
 
 
-@equation("Exp")
-def _exponential(node: Node) -> Value | None:
-    """exp(log_softmax(x)) = softmax(x)"""
-    x = _input(node)
-    return ops.softmax(_input(x.node), axis=x.node.attributes["axis"]) if _is(x, "LogSoftmax") else None
-
-
 _RESHAPING = ("Reshape", "Squeeze", "Unsqueeze")
 
 

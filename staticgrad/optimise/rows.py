@@ -1,8 +1,8 @@
 """Gradients of tables: of a tensor that is 0 but for a few rows only these rows are computed with.
 
 A gather's derivative is zeros into which rows are added. What the optimizer makes of it elementwise is, where the rows
-are few, made of the rows, and the table itself is touched in these places only. Where a place may be there twice that
-takes Unique, which the CPU has.
+are few, made of the rows, and the table itself is touched in these places only. Where a place may be there twice,
+the CPU first sorts the places.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from staticgrad import ops
-from staticgrad.graph import Node, Value, constant_of
+from staticgrad.graph import Node, Value
 from staticgrad.ops.registry import Operator
 from staticgrad.optimise.equations import equation, splat
-from staticgrad.optimise.formulations import formulation
+from staticgrad.optimise.formulations import arranged, formulation
+from staticgrad.optimise.places import are_once, found_once, listed, lists
 from staticgrad.types import count_elements
 
 _FEW = 4
@@ -40,7 +41,11 @@ class Rows(NamedTuple):
 
 
 def _added(table: Value, places: Value, rows: Value) -> Value:
-    attributes: dict[str, Any] = {**ops.scatter_nd.attributes, "reduction": "add"}
+    return _written(table, places, rows, "add")
+
+
+def _written(table: Value, places: Value, rows: Value, reduction: str) -> Value:
+    attributes: dict[str, Any] = {**ops.scatter_nd.attributes, "reduction": reduction}
     found: Value = ops.scatter_nd.apply((table, places, rows), attributes, (table.type,)).outputs[0]
     return found
 
@@ -51,47 +56,17 @@ def _sparse(value: Value | None) -> Rows | None:
         return None
     table, places, rows = value.node.inputs
     assert table is not None and places is not None and rows is not None
-    if splat(table) != 0 or places.type.shape[-1:] != (1,) or len(places.type.shape) != 2:
+    if splat(table) != 0 or places.type.shape[-1:] != (1,) or len(places.type.shape) < 2:
         return None
     whole, some = count_elements(table.type.shape), count_elements(rows.type.shape)
-    if not isinstance(whole, int):
+    if not isinstance(whole, int) or not whole:
         return None
     few = some * _FEW <= whole if isinstance(some, int) else whole >= _LARGE
-    return Rows(table, places, rows) if few or _are_single(table, places) else None
-
-
-def _are_single(table: Value, places: Value) -> bool:
-    """Whether each place is sure to be there once: different numbers, none of which counts from the end."""
-    found = places.node.inputs[0] if places.node.op.name == "Unsqueeze" else None
-    if found is None or found.node.op.name != "Unique" or found.index != 0:
-        return False
-    counted = found.node.inputs[0]
-    assert counted is not None
-    numbers = constant_of(counted)
-    return bool((numbers >= 0).all()) if numbers is not None else _is_from_the_front(counted, table)
-
-
-def _from_the_front(flat: Value, table: Value) -> Value:
-    """Places of rows, those that were counted from the end too."""
-    count = table.type.shape[0]
-    assert isinstance(count, int)
-    return ops.where(ops.less(flat, 0), flat + count, flat)
-
-
-def _is_from_the_front(value: Value, table: Value) -> bool:
-    """Whether a value is `where(x < 0, x + rows of the table, x)`."""
-    if value.node.op.name != "Where":
-        return False
-    negative, shifted, flat = value.node.inputs
-    assert negative is not None and shifted is not None
-    return (
-        negative.node.op.name == "Less"
-        and negative.node.inputs[0] is flat
-        and splat(negative.node.inputs[1]) == 0
-        and shifted.node.op.name == "Add"
-        and shifted.node.inputs[0] is flat
-        and splat(shifted.node.inputs[1]) == table.type.shape[0]
-    )
+    if not few and not are_once(places, table):
+        return None
+    if len(places.type.shape) > 2:
+        places, rows = arranged(places, (-1, 1)), arranged(rows, (-1, *table.type.shape[1:]))
+    return Rows(table, places, rows)
 
 
 @equation("Mul", "Div")
@@ -173,6 +148,32 @@ def _has_eps(value: Value | None) -> bool:
     return value is not None and value.node.op.name == "Add" and any((splat(v) or 0) > 0 for v in value.node.inputs)
 
 
+@formulation("cpu", "ScatterND")
+def _squares_added(node: Node) -> Value | None:
+    """x with squares added at places = x with x[places] + squares at places, if each place is there once"""
+    # Only squares: rows are divided by the roots of their sums, which are in hand then.
+    table, places, rows = node.inputs
+    assert table is not None and places is not None and rows is not None
+    squared = rows.node.op.name == "Mul" and rows.node.inputs[0] is rows.node.inputs[1]
+    if not squared or node.attributes["reduction"] != "add" or splat(table) is not None:
+        return None
+    if not are_once(places, table):
+        return None
+    return _written(table, places, ops.add(_at(table, places), rows), "none")
+
+
+@formulation("cpu", "Gather")
+def _replaced_rows(node: Node) -> Value | None:
+    """(x with rows at places)[places] = rows, if each place is there once"""
+    value, flat = node.inputs
+    assert value is not None and flat is not None
+    if value.node.op.name != "ScatterND" or value.node.attributes["reduction"] != "none" or node.attributes["axis"]:
+        return None
+    table, places, rows = value.node.inputs
+    assert table is not None and places is not None and rows is not None
+    return rows if are_once(places, table) and lists(flat, places) else None
+
+
 @formulation("cpu", "ReduceL2", "ReduceSumSquare")
 def _size_of_rows(node: Node) -> Value | None:
     """|rows at places| = |rows|, once each place is there once"""
@@ -187,11 +188,9 @@ def _size_of_rows(node: Node) -> Value | None:
 
 def _once_each(sparse: Rows) -> Rows:
     """The same with every place once: the rows of equal places are summed."""
-    if _are_single(sparse.table, sparse.places):
+    if are_once(sparse.places, sparse.table):
         return sparse
-    flat = ops.squeeze(sparse.places, [1])
-    # One row may be named from the front and from the end.
-    places, _, which, _ = ops.unique(_from_the_front(flat, sparse.table))
+    places, which = found_once(sparse.places, sparse.table)
     shape = ops.concat(ops.shape(places), ops.shape(sparse.rows, start=1), axis=0)
     nothing = ops.constant_of_shape(shape, value=np.zeros(1, sparse.rows.type.dtype.numpy))
     return Rows(sparse.table, ops.unsqueeze(places, [1]), _added(nothing, ops.unsqueeze(which, [1]), sparse.rows))
@@ -208,4 +207,4 @@ def _at(value: Value, places: Value, depth: int = 8) -> Value:
         assert isinstance(entry, Operator)
         inputs = [v if v is None or v.type.shape == () else _at(v, places, depth - 1) for v in node.inputs]
         return entry.apply(tuple(inputs), node.attributes).outputs[0]
-    return ops.gather(value, ops.squeeze(places, [1]))
+    return ops.gather(value, listed(places))

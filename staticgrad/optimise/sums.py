@@ -11,9 +11,11 @@ from staticgrad.ops.registry import constant
 from staticgrad.optimise.formulations import formulation
 from staticgrad.types import DType, TensorType, count_elements, unknown
 
-_FEW_COLUMNS = 16
 _FEW = 1 << 10
-"""Columns, and elements, up to which a sum costs no more than a product."""
+"""Elements up to which a sum costs no more than a product."""
+
+_FEW_COLUMNS = 16
+"""Columns up to which that holds for the rows of a usual batch, where their number is not known."""
 
 
 @formulation("cpu", "ReduceSum")
@@ -26,9 +28,9 @@ def _sum_of_rows(node: Node) -> Value | None:
     if not summed or sorted(summed) != list(range(len(summed))) or len(summed) == len(shape):
         return None
     count, columns = count_elements(shape[: len(summed)]), count_elements(shape[len(summed) :])
-    if not isinstance(columns, int) or columns <= _FEW_COLUMNS:
+    if not isinstance(columns, int):
         return None
-    if isinstance(count, int) and (count == 1 or count * columns <= _FEW):
+    if columns <= _FEW_COLUMNS if not isinstance(count, int) else count == 1 or count * columns <= _FEW:
         return None
     rows = x
     if len(shape) > 2:
