@@ -206,6 +206,17 @@ def test_rows_that_a_model_writes_in_equal_places(reduction: str) -> None:
     np.testing.assert_allclose(found["read"], expected[[4, 4, 3]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("read", [[4, 7], [7, 4], [4, 7, 7], [-56, 7], [4], [[4], [7]]])
+def test_rows_that_a_model_reads_where_others_were_written(read: list[Any]) -> None:
+    a, table = sg.input("a", (2, WIDTH)), sg.input("table", (ROWS, WIDTH))
+    written = sg.ops.scatter_nd(table, np.array([[4], [7]]), a * a)
+    graph = Graph("f", {"a": a, "table": table}, {"read": sg.ops.gather(written, np.array(read))})
+    feeds = {"a": draw(2, WIDTH).astype("float32"), "table": draw(ROWS, WIDTH).astype("float32")}
+    expected = feeds["table"].copy()
+    expected[[4, 7]] = feeds["a"] ** 2
+    np.testing.assert_array_equal(run(to_model(optimise(graph)), feeds)["read"], expected[np.array(read)])
+
+
 @pytest.mark.parametrize("scaled", [lambda g: g * np.inf, lambda g: g * np.nan, lambda g: g / 0.0])
 def test_zeros_times_what_is_no_number_are_none(scaled: Callable[[sg.Value], sg.Value]) -> None:
     x = sg.input("x", (2,), dtype="int64")
