@@ -6,7 +6,6 @@ from typing import Literal
 
 from staticgrad.graph import Graph, with_inner
 from staticgrad.optimise import (  # noqa: F401 - their equations join the others
-    channels,
     depthwise,
     masks,
     numbers,

@@ -16,10 +16,9 @@ import numpy as np
 from staticgrad import ops
 from staticgrad.graph import Node, Value
 from staticgrad.ops.convolution import weight_cotangent
-from staticgrad.ops.kinds import ratio_of_sizes
+from staticgrad.ops.kinds import known_axes, ratio_of_sizes
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
-from staticgrad.optimise.channels import before_centring, factors_of_channels, is_mean, over_images
 from staticgrad.optimise.equations import splat
 from staticgrad.optimise.formulations import (
     arranged,
@@ -83,10 +82,35 @@ def _widening(value: Value | None) -> Pointwise | None:
     return found if wide >= _TIMES * narrow and places >= _SQUARES * narrow**2 else None
 
 
+def _around_zero(x: Value) -> Value | None:
+    """What `x` is the difference of from its mean over all but the channels."""
+    if x.node.op.name != "Sub":
+        return None
+    whole, mean = x.node.inputs
+    return whole if whole is not None and mean is not None and _is_mean(mean, whole) else None
+
+
+def _is_mean(value: Value, x: Value | None = None) -> bool:
+    """Whether `value` is the mean (1, C, 1, ...) over all but the channels, of `x` or of anything."""
+    node = value.node
+    if node.op.name != "ReduceMean" or not node.attributes["keepdims"]:
+        return False
+    return (x is None or node.inputs[0] is x) and _over_images(node)
+
+
+def _over_images(node: Node) -> bool:
+    """Whether a reduction is over all axes but that of the channels."""
+    x, axes = (*node.inputs, None)[:2]
+    if x is None or axes is None:
+        return False
+    rank = len(x.type.shape)
+    return rank > 2 and sorted(known_axes(axes, rank) or ()) == [0, *range(2, rank)]
+
+
 def _centred(value: Value | None) -> Pointwise | None:
     """The widening convolution that `value` is of images around zero."""
     found = _widening(value)
-    return found if found is not None and before_centring(found.x) is not None else None
+    return found if found is not None and _around_zero(found.x) is not None else None
 
 
 def _all_but_channels(x: Value) -> Value:
@@ -126,12 +150,12 @@ def _covariances(z: Value) -> Value:
     return ops.gemm(wide, wide, transB=True)
 
 
-@formulation("cpu", "Sub", first=True)
+@formulation("cpu", "Sub")
 def _from_the_mean(node: Node) -> Value | None:
     """conv(x, w) - mean(conv(x, w)) = conv(x - mean(x), w), for 1x1 and more channels than x has"""
     value, mean = node.inputs
     found = _widening(value)
-    if found is None or value is None or mean is None or not is_mean(mean, value):
+    if found is None or value is None or mean is None or not _is_mean(mean, value):
         return None
     return ops.conv(found.x - _mean_of(found.x), found.weight)
 
@@ -140,7 +164,7 @@ def _from_the_mean(node: Node) -> Value | None:
 def _mean(node: Node) -> Value | None:
     """mean(conv(x, w, b)) = w mean(x) + b, for 1x1 and more channels than x has"""
     value = node.inputs[0]
-    found = _widening(value.node.inputs[0]) if value is not None and is_mean(value) else None
+    found = _widening(value.node.inputs[0]) if value is not None and _is_mean(value) else None
     if found is None or len(node.outputs[0].type.shape) != 1:
         return None
     mean = ops.matmul(found.rows, arranged(_mean_of(found.x), found.weight.type.shape[1:2]))
@@ -154,7 +178,7 @@ def _variance(node: Node) -> Value | None:
     if square is None or square.node.op.name != "Mul" or square.node.inputs[0] is not square.node.inputs[1]:
         return None
     found = _centred(square.node.inputs[0])
-    if found is None or found.bias is not None or not over_images(node) or not node.attributes["keepdims"]:
+    if found is None or found.bias is not None or not _over_images(node) or not node.attributes["keepdims"]:
         return None
     rows = ops.cast(found.rows, to=DType.float64)
     sums = ops.reduce_sum(ops.matmul(rows, _covariances(found.x)) * rows, constant(np.array([1])), keepdims=False)
@@ -184,7 +208,7 @@ def _scaled(node: Node) -> Value | None:
 def _products(node: Node) -> Value | None:
     """sum(g c) = the sum over the rows of w times the cotangent of w by g, for c = conv(z, w)"""
     product = node.inputs[0]
-    if product is None or product.node.op.name != "Mul" or node.attributes["keepdims"] or not over_images(node):
+    if product is None or product.node.op.name != "Mul" or node.attributes["keepdims"] or not _over_images(node):
         return None
     for value, g in (product.node.inputs, product.node.inputs[::-1]):
         found = _centred(value)
@@ -215,10 +239,15 @@ def _spread(value: Value | None) -> Spread | None:
         return None
     scaled, other = value.node.inputs
     layer = _centred(other)
-    found = None if scaled is None else factors_of_channels(scaled)
-    if layer is None or layer.bias is None or found is None or found[0].type != value.type:
+    if layer is None or layer.bias is None or scaled is None or scaled.node.op.name != "Mul":
         return None
-    return Spread(*found, layer, layer.bias)
+    shape = value.type.shape
+    for g, factors in (scaled.node.inputs, scaled.node.inputs[::-1]):
+        if g is not None and factors is not None and g.type == value.type:
+            each = (1,) * (len(shape) - len(factors.type.shape)) + factors.type.shape
+            if each == (1, shape[1], *[1] * (len(shape) - 2)):
+                return Spread(g, arranged(factors, shape[1:2]), layer, layer.bias)
+    return None
 
 
 @formulation("cpu", "Conv", "ConvTranspose", first=True)
@@ -235,7 +264,7 @@ def _narrowed(node: Node) -> Value | None:
 @formulation("cpu", "ReduceSum")
 def _sum(node: Node) -> Value | None:
     """sum(s g - conv(z, w, b)) = s sum(g) - w sum(z) - n b for n places"""
-    spread = None if node.attributes["keepdims"] or not over_images(node) else _spread(node.inputs[0])
+    spread = None if node.attributes["keepdims"] or not _over_images(node) else _spread(node.inputs[0])
     if spread is None:
         return None
     z = spread.layer.x
@@ -253,7 +282,7 @@ def _weight(node: Node) -> Value | None:
     if spread is None or images is None or any(padding(windows)) or set(windows.dilations) != {1}:
         return None
     layer = spread.layer
-    if before_centring(layer.x) is not images:
+    if _around_zero(layer.x) is not images:
         return None
     by_g = _weight_of(layer, spread.g) * _column(spread.factors)
     by_z = ops.matmul(layer.rows, ops.cast(_covariances(layer.x), to=DType.float32))
