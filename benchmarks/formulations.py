@@ -53,6 +53,7 @@ SHAPES: dict[str, list[Shape]] = {
 WIDENED = [
     # Images, channels, size, features.
     (32, 16, 32, 32),
+    (32, 64, 16, 64),
     (32, 24, 32, 48),
     (32, 24, 32, 144),
     (32, 64, 16, 128),

@@ -1,4 +1,4 @@
-"""Normalizations by the batch behind convolutions of 1x1 that widen, computed from what is narrow.
+"""Normalizations by the batch behind convolutions of 1x1 that widen, or keep the width, computed from what is narrow.
 
 Of `c = conv(x - mean(x), w)` the variance of every channel is a quadratic form of the covariances of `x`, a scale for
 each channel may be one of the rows of `w`, and what its cotangent is a multiple of `c` by comes from the products that
@@ -31,8 +31,6 @@ from staticgrad.optimise.formulations import (
 )
 from staticgrad.types import DType
 
-_TIMES = 2
-"""So many times more channels than it has before a convolution makes it worth to look at these."""
 _SQUARES = 1 / 64
 """So many places of all images, by the square of the channels, make what is done for each pair of these cost little."""
 _BATCH = 32
@@ -70,7 +68,7 @@ def _pointwise(value: Value | None) -> Pointwise | None:
 
 
 def _widening(value: Value | None) -> Pointwise | None:
-    """The convolution of 1x1 that `value` is, if it makes many channels of few."""
+    """The convolution of 1x1 that `value` is, if it makes no fewer channels than it is given."""
     found = _pointwise(value)
     if found is None:
         return None
@@ -79,7 +77,7 @@ def _widening(value: Value | None) -> Pointwise | None:
     if not all(isinstance(d, int) for d in sizes):
         return None
     places = math.prod(int(d) for d in (batch if isinstance(batch, int) else _BATCH, *sizes))
-    return found if wide >= _TIMES * narrow and places >= _SQUARES * narrow**2 else None
+    return found if wide >= narrow and places >= _SQUARES * narrow**2 else None
 
 
 def _around_zero(x: Value) -> Value | None:
@@ -152,7 +150,7 @@ def _covariances(z: Value) -> Value:
 
 @formulation("cpu", "Sub")
 def _from_the_mean(node: Node) -> Value | None:
-    """conv(x, w) - mean(conv(x, w)) = conv(x - mean(x), w), for 1x1 and more channels than x has"""
+    """conv(x, w) - mean(conv(x, w)) = conv(x - mean(x), w), for 1x1 and no fewer channels than x has"""
     value, mean = node.inputs
     found = _widening(value)
     if found is None or value is None or mean is None or not _is_mean(mean, value):
@@ -162,7 +160,7 @@ def _from_the_mean(node: Node) -> Value | None:
 
 @formulation("cpu", "Squeeze")
 def _mean(node: Node) -> Value | None:
-    """mean(conv(x, w, b)) = w mean(x) + b, for 1x1 and more channels than x has"""
+    """mean(conv(x, w, b)) = w mean(x) + b, for 1x1 and no fewer channels than x has"""
     value = node.inputs[0]
     found = _widening(value.node.inputs[0]) if value is not None and _is_mean(value) else None
     if found is None or len(node.outputs[0].type.shape) != 1:
@@ -279,7 +277,7 @@ def _weight(node: Node) -> Value | None:
         return None
     images, cotangents = (unturned(without_filling(v)) for v in given[:2])
     windows, spread = given[2], _spread(cotangents)
-    if spread is None or images is None or any(padding(windows)) or set(windows.dilations) != {1}:
+    if spread is None or images is None or any(padding(windows)):
         return None
     layer = spread.layer
     if _around_zero(layer.x) is not images:
