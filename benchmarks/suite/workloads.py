@@ -122,7 +122,7 @@ WORKLOADS = {
             "MobileNetV2, 32x32, momentum",
             "mobilenet",
             "momentum",
-            0.001,
+            3e-4,
             {"batch": 32, "channels": 3, "size": 32, "classes": 10},
             _images,
         ),
