@@ -151,6 +151,12 @@ def test_others_stay(image: tuple[int, ...], weight: tuple[int, ...], settings: 
     assert not is_narrow(optimise(graph_of(image, weight, **settings)), weight[0])
 
 
+def test_parameters_of_another_type_stay() -> None:
+    x, w, p = sg.input("x", (3, 4, 3, 5)), sg.input("w", (6, 4, 1, 1)), sg.input("p", (6,), "float16")
+    y = ops.batch_normalization(ops.conv(x - x.mean((0, 2, 3), keepdim=True), w), p, p, p, p)
+    assert optimise(Graph("f", {"x": x, "w": w, "p": p}, {"y": y})).operators[-1].op.name == "BatchNormalization"
+
+
 def test_variances_that_are_small_differences_are_exact() -> None:
     # The channels are nearly equal, and the rows of the weight take their differences.
     random = np.random.default_rng(0)

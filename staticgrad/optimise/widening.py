@@ -192,6 +192,9 @@ def _scaled(node: Node) -> Value | None:
     _, scale, shift, mean, variance = node.inputs
     if found is None or scale is None or shift is None or mean is None or variance is None:
         return None
+    # Parameters and statistics may be of other types.
+    if any(v.type.dtype is not DType.float32 for v in (scale, shift, mean, variance)):
+        return None
     factor, epsilon = scale, float(node.attributes["epsilon"])
     if splat(variance) != 1 or epsilon:
         factor = scale / ops.sqrt(variance + epsilon)
