@@ -26,8 +26,10 @@ _FEW_CHANNELS = 16
 _MOST_PRODUCTS = 25
 _LARGE_IMAGE, _LARGER_IMAGE = 64, 1024
 """Elements of an image from which a product for each costs less than one for all: for one, for several positions."""
-_SMALL_IMAGE = 16
-"""Elements of an image up to which a transposed convolution is slower than one with the turned kernel."""
+_SMALL_IMAGE, _WIDE_IMAGE = 16, 256
+"""Elements of an image up to and from which a transposed convolution is slower than one with the turned kernel."""
+_MOST_FEATURES = 128
+"""Of wide images it is slower only with so many channels, if it does not make less than half of them."""
 _MOST_COLUMNS = 1 << 17
 """Elements of what is seen of an image up to which it is put together."""
 
@@ -272,9 +274,18 @@ def _equals(value: Value | None, number: int) -> bool:
     return array is not None and array.size == 1 and int(array.flat[0]) == number
 
 
+def _is_turned_faster(y: Value, features: int) -> bool:
+    """Whether the result `y` of a transposed convolution of so many channels comes sooner with the turned kernel."""
+    sizes, channels = spatial(y), y.type.shape[1]
+    if not isinstance(channels, int) or not all(isinstance(d, int) for d in sizes):
+        return False
+    elements = math.prod(int(d) for d in sizes)
+    return elements <= _SMALL_IMAGE or (elements >= _WIDE_IMAGE and features <= min(_MOST_FEATURES, 2 * channels))
+
+
 @formulation("cpu", "ConvTranspose")
 def _turned_kernel(node: Node) -> Value | None:
-    """conv_transpose(x, w) = conv(x, the turned w) of stride 1: of 1x1, for each channel alone, or of small images"""
+    """conv_transpose(x, w) = conv(x, the turned w) of stride 1: of 1x1, for each channel alone, by sizes"""
     x, w, b = (*node.inputs, None)[:3]
     y, given = node.outputs[0], node.attributes
     windows = windows_at(node)
@@ -287,9 +298,7 @@ def _turned_kernel(node: Node) -> Value | None:
         return None
     if given["group"] != 1 and not (each == 1 and features == given["group"]):
         return None
-    sizes = spatial(y)
-    small = all(isinstance(d, int) for d in sizes) and math.prod(int(d) for d in sizes) <= _SMALL_IMAGE
-    if given["group"] == 1 and set(windows.kernel) != {1} and not small:
+    if given["group"] == 1 and set(windows.kernel) != {1} and not _is_turned_faster(y, int(features)):
         return None
     reach = [d * (int(k) - 1) for k, d in zip(windows.kernel, windows.dilations, strict=True)]
     pads = [r - p for r, p in zip((*reach, *reach), (*windows.begin, *windows.end), strict=True)]
