@@ -36,5 +36,5 @@ def optimise(graph: Graph, trace: Trace | None = None, target: Literal["cpu", "c
     equations = EQUATIONS | {name: [*EQUATIONS.get(name, ()), *found] for name, found in chosen.items()}
     found = Rebuild(equations, trace).graph(run_once(graph))
     # Only now it is known which values are equal, and so who is read once.
-    some = any(node.op.name in ("Exp", "Gemm", "MatMul") for node in with_inner(found.nodes))
+    some = any(node.op.name in ("Gemm", "LogSoftmax", "MatMul") for node in with_inner(found.nodes))
     return Rebuild({}, trace, FUSIONS).graph(found) if some else found

@@ -11,7 +11,7 @@ from staticgrad import ops
 from staticgrad.graph import Node, Value
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
-from staticgrad.optimise.formulations import arranged, batch_of, formulation, unturned, without_bias
+from staticgrad.optimise.formulations import arranged, batch_of, formulation, turned, unturned, without_bias
 from staticgrad.types import Dim
 
 _MOST_PAIRS = 1 << 12
@@ -79,11 +79,10 @@ def _small_images(node: Node) -> Value | None:
     images, results = (spatial(y), spatial(x)) if transposed else (spatial(x), spatial(y))
     bands = _bands(images, results, spatial(w), windows, transposed=transposed)
     matrices = arranged(ops.matmul(arranged(w, (channels, -1)), bands), (channels, size, count))
-    turn = (1, 0, *range(2, len(x.type.shape)))
     # Not a transposition right before or behind the product: made one with it, the runtime stops over no images.
-    rows = arranged(ops.transpose(x, perm=turn), (channels, batch_of(x), size))
+    rows = arranged(turned(x), (channels, batch_of(x), size))
     found = arranged(ops.matmul(rows, matrices), (channels, batch_of(x), *spatial(y)))
-    return ops.transpose(found, perm=turn)
+    return turned(found)
 
 
 @formulation("cpu", "Conv")
@@ -110,7 +109,7 @@ def _weight_of_each_channel(node: Node) -> Value | None:
         return _by_rows(images, cotangents, y, forward)
     size, count = (math.prod(int(d) for d in spatial(v)) for v in (images, cotangents))
     left = ops.transpose(arranged(images, (batch_of(images), channels, size)), perm=(1, 2, 0))
-    right = ops.transpose(arranged(cotangents, (batch_of(cotangents), channels, count)), perm=(1, 0, 2))
+    right = turned(arranged(cotangents, (batch_of(cotangents), channels, count)))
     matrices = arranged(ops.matmul(left, right), (channels, size * count))
     bands = _bands(spatial(images), spatial(cotangents), spatial(y), forward)
     return arranged(ops.gemm(matrices, bands, transB=True), (1, channels, *spatial(y)))
@@ -126,9 +125,8 @@ def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
         return None
     channels = x.type.shape[1]
     (height, width), (size, long), (rows, columns) = ([int(d) for d in spatial(v)] for v in (y, x, g))
-    turn = (1, 0, 2, 3)
-    x = ops.transpose(x, perm=turn)
-    flat = ops.transpose(arranged(ops.transpose(g, perm=turn), (channels, -1, columns)), perm=(0, 2, 1))
+    x = turned(x)
+    flat = ops.transpose(arranged(turned(g), (channels, -1, columns)), perm=(0, 2, 1))
     begin, end = (windows.begin or (0, 0))[0], (windows.end or (0, 0))[0]
     whole = _with_rows(x, begin, end)
     products = []
@@ -148,7 +146,7 @@ def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
 
 
 def _with_rows(x: Value, above: int, below: int) -> Value:
-    """`x` (C, N, H, W) with rows of zeros above and below."""
+    """`x` (C, N, H, W) with rows of zeros above and below, put together: Pad takes the CPU longer."""
     if not above and not below:
         return x
     channels, batch, _, columns = x.type.shape

@@ -91,7 +91,7 @@ def _large_kernel(node: Node) -> Value | None:
     if images is not None and positions == 1 and not any(padding(windows)):
         # What is passed over need not be turned.
         images = _seen(images, (0,) * len(counts), windows)
-        x, windows = ops.transpose(images, perm=_order(images)), windows._replace(dilations=(1,) * len(counts))
+        x, windows = turned(images), windows._replace(dilations=(1,) * len(counts))
     if images is not None and cotangents is not None:
         found = (_by_image if many else _by_columns)(images, cotangents, counts, windows)
         if found is not None:
@@ -188,6 +188,16 @@ def _images(x: Value, channels: Dim, size: int) -> Value:
 
 def _turned_images(x: Value, channels: Dim, size: int) -> Value:
     return ops.transpose(_images(x, channels, size), perm=(0, 2, 1))
+
+
+def has_own_size(node: Node) -> bool:
+    """Whether a transposed convolution is told the size of its result, or how much larger it is."""
+    return node.attributes["output_shape"] is not None or any(node.attributes["output_padding"] or ())
+
+
+def turned(x: Value) -> Value:
+    """`x` with images and channels in each other's place."""
+    return ops.transpose(x, perm=_order(x))
 
 
 def unturned(x: Value) -> Value | None:
@@ -291,7 +301,7 @@ def _turned_kernel(node: Node) -> Value | None:
     windows = windows_at(node)
     if windows is None or x is None or w is None or windows.begin is None or windows.end is None:
         return None
-    if set(windows.strides) != {1} or given["output_shape"] is not None or any(given["output_padding"] or ()):
+    if set(windows.strides) != {1} or has_own_size(node):
         return None
     features, each = w.type.shape[:2]
     if not _channels(features, y.type.shape[1]):
@@ -309,7 +319,7 @@ def _turned_kernel(node: Node) -> Value | None:
         last, before = [-1] * len(axes), [-(2**62)] * len(axes)
         w = ops.slice_(w, *(constant(np.array(v, np.int64)) for v in (last, before, axes, last)))
     if given["group"] == 1:
-        w = ops.transpose(w, perm=(1, 0, *range(2, len(w.type.shape))))
+        w = turned(w)
     attributes = dict(ops.conv.attributes) | {
         "dilations": windows.dilations,
         "group": given["group"],

@@ -30,7 +30,11 @@ def _sum_of_rows(node: Node) -> Value | None:
     count, columns = count_elements(shape[: len(summed)]), count_elements(shape[len(summed) :])
     if not isinstance(columns, int):
         return None
-    if columns <= _FEW_COLUMNS if not isinstance(count, int) else count == 1 or count * columns <= _FEW:
+    if isinstance(count, int):
+        few = count == 1 or count * columns <= _FEW
+    else:
+        few = columns <= _FEW_COLUMNS
+    if few:
         return None
     rows = x
     if len(shape) > 2:

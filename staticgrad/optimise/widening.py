@@ -23,9 +23,10 @@ from staticgrad.optimise.equations import splat
 from staticgrad.optimise.formulations import (
     arranged,
     formulation,
+    has_own_size,
     padding,
+    turned,
     unturned,
-    windows_at,
     without_bias,
     without_filling,
 )
@@ -54,17 +55,17 @@ def _pointwise(value: Value | None) -> Pointwise | None:
     """The convolution of 1x1 that `value` is, also a transposed one, without strides and padding."""
     if value is None or value.node.op.name not in ("Conv", "ConvTranspose") or value.node.attributes["group"] != 1:
         return None
-    x, w, bias = (*value.node.inputs, None)[:3]
-    windows = windows_at(value.node)
-    if windows is None or x is None or w is None or not all(isinstance(d, int) for d in w.type.shape):
+    given = without_bias(value.node, any_bias=True)
+    if given is None or not all(isinstance(d, int) for d in given[1].type.shape):
         return None
+    x, w, windows = given
     if set(windows.kernel) != {1} or set(windows.strides) != {1} or any(padding(windows)):
         return None
     if value.node.op.name == "ConvTranspose":
-        if value.node.attributes["output_shape"] is not None or any(value.node.attributes["output_padding"] or ()):
+        if has_own_size(value.node):
             return None
-        w = ops.transpose(w, perm=(1, 0, *range(2, len(w.type.shape))))
-    return Pointwise(x, w, bias)
+        w = turned(w)
+    return Pointwise(x, w, (*value.node.inputs, None)[2])
 
 
 def _widening(value: Value | None) -> Pointwise | None:
@@ -143,8 +144,7 @@ def _column(x: Value) -> Value:
 def _covariances(z: Value) -> Value:
     """`sum z[n, c, o] z[n, d, o]` over images and places, in float64."""
     channels = z.type.shape[1]
-    flat = ops.transpose(z, perm=(1, 0, *range(2, len(z.type.shape))))
-    wide = ops.cast(arranged(flat, (channels, -1)), to=DType.float64)
+    wide = ops.cast(arranged(turned(z), (channels, -1)), to=DType.float64)
     return ops.gemm(wide, wide, transB=True)
 
 
@@ -290,5 +290,4 @@ def _weight(node: Node) -> Value | None:
     # What the mean of the images adds: nothing, where the cotangent of a normalization sums to zero.
     rest = _sum_of(spread.g) * spread.factors - spread.shift * _places(images)
     added = _column(rest) * arranged(_mean_of(images), (1, images.type.shape[1]))
-    found = ops.transpose(by_g - by_z + added, perm=(1, 0))
-    return arranged(found, node.outputs[0].type.shape)
+    return arranged(turned(by_g - by_z + added), node.outputs[0].type.shape)

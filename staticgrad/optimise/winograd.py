@@ -18,7 +18,15 @@ from staticgrad import ops
 from staticgrad.graph import Array, Node, Value
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import spatial
-from staticgrad.optimise.formulations import arranged, formulation, unturned, without_bias, without_filling
+from staticgrad.optimise.formulations import (
+    arranged,
+    formulation,
+    has_own_size,
+    turned,
+    unturned,
+    without_bias,
+    without_filling,
+)
 from staticgrad.types import Dim
 
 _KERNEL = 3
@@ -165,13 +173,13 @@ def _result_by_points(node: Node) -> Value | None:
 @formulation("cpu", "ConvTranspose", first=True)
 def _images_by_points(node: Node) -> Value | None:
     """conv_transpose(g, w) from products at points, of 3x3 and stride 1"""
-    y, given, attributes = node.outputs[0], without_bias(node), node.attributes
+    y, given = node.outputs[0], without_bias(node)
     if given is None or not _is_plain(node):
         return None
     g, w, windows = given
     if windows.kernel != (_KERNEL, _KERNEL) or set(windows.strides + windows.dilations) != {1} or not windows.begin:
         return None
-    if attributes["output_shape"] is not None or any(attributes["output_padding"] or ()):
+    if has_own_size(node):
         return None
     tiles = _cut(g.type.shape[0], (y.type.shape[1], g.type.shape[1]), spatial(y), spatial(g), windows.begin)
     if tiles is None:
@@ -207,4 +215,4 @@ def _weight_by_points(node: Node) -> Value | None:
         # What the runtime's batched product over no elements holds is left to chance.
         some = ops.greater(ops.shape(images, start=0, end=1), constant(np.array([0])))
         weight = ops.where(some, weight, constant(np.zeros(1, np.float32)))
-    return ops.transpose(weight, perm=(1, 0, 2, 3))
+    return turned(weight)
