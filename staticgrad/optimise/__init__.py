@@ -13,6 +13,7 @@ from staticgrad.optimise import (  # noqa: F401 - their equations join the other
     rows,
     softmax,
     sums,
+    weights,
     widening,
     winograd,
 )

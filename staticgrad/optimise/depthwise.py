@@ -9,14 +9,18 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.graph import Node, Value
+from staticgrad.ops.bodies import scan
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
 from staticgrad.optimise.formulations import arranged, batch_of, formulation, turned, unturned, without_bias
+from staticgrad.optimise.shifts import just_enough, picked, shifted_rows, shifts_along_rows
 from staticgrad.types import Dim
 
 _MOST_PAIRS = 1 << 12
 """Pairs of elements of an image and of its result up to which a product with all of them costs less."""
 _FEW_IMAGES = 8
+_IN_CACHE = 1 << 18
+"""Elements of images that stay in the cache together with what is made of them."""
 
 
 def _pairs(x: Value, y: Value) -> int | None:
@@ -106,13 +110,53 @@ def _weight_of_each_channel(node: Node) -> Value | None:
     if pairs is None or not all(isinstance(d, int) for d in spatial(y)):
         return None
     if pairs > _MOST_PAIRS:
-        return _by_rows(images, cotangents, y, forward)
+        found = _by_images(images, cotangents, y, forward)
+        return found if found is not None else _by_rows(images, cotangents, y, forward)
     size, count = (math.prod(int(d) for d in spatial(v)) for v in (images, cotangents))
     left = ops.transpose(arranged(images, (batch_of(images), channels, size)), perm=(1, 2, 0))
     right = turned(arranged(cotangents, (batch_of(cotangents), channels, count)))
     matrices = arranged(ops.matmul(left, right), (channels, size * count))
     bands = _bands(spatial(images), spatial(cotangents), spatial(y), forward)
     return arranged(ops.gemm(matrices, bands, transB=True), (1, channels, *spatial(y)))
+
+
+def _by_images(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
+    """The sum over the images of products of vectors: of their cotangents with what each element of a kernel meets.
+
+    A few images are done after others, for what is made of them to stay in the cache.
+    """
+    batch, channels, *_ = x.type.shape
+    exact = just_enough(x, g, windows)
+    # The runtime has no scan over nothing.
+    if exact is None or not isinstance(batch, int) or batch == 0 or not isinstance(channels, int):
+        return None
+    most = max(1, _IN_CACHE // (channels * math.prod(int(d) for d in spatial(x))))
+    each = max(n for n in range(1, min(batch, most) + 1) if batch % n == 0)
+
+    def part(x: Value, g: Value) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+        return (), (ops.reduce_sum(_products(x, g, exact), constant(np.array([0])), keepdims=False),)
+
+    parts = [arranged(v, (batch // each, each, *v.type.shape[1:])) for v in (x, g)]
+    stacked = scan(part, (), parts)[1][0]
+    return arranged(ops.reduce_sum(stacked, constant(np.array([0])), keepdims=False), (1, channels, *spatial(y)))
+
+
+def _products(x: Value, g: Value, windows: Windows) -> Value:
+    """The products (N, C, k, l) of each image's cotangent with what the elements of a kernel meet, in rows of l."""
+    shifts = shifts_along_rows(x, g, windows)
+    if shifts is None:
+        count = math.prod(int(k) for k in windows.kernel)
+        return _vectors(g, 1) @ ops.transpose(_vectors(picked(x, windows), count), perm=(0, 1, 3, 2))
+    cotangents = _vectors(picked(g, shifts, backwards=True), int(shifts.kernel[1]))
+    together = ops.transpose(cotangents, perm=(0, 1, 3, 2))
+    products = [_vectors(rows, 1) @ together for rows in shifted_rows(x, g, windows)]
+    return ops.concat(*products, axis=2) if len(products) > 1 else products[0]
+
+
+def _vectors(x: Value, count: int) -> Value:
+    """`x` (N, C * count, *X) as (N, C, count, X)."""
+    batch, channels, *sizes = (int(d) for d in x.type.shape)
+    return arranged(x, (batch, channels // count, count, math.prod(sizes)))
 
 
 def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:

@@ -1,13 +1,12 @@
 """Which of several equal formulations is fastest on a target, by shape; `benchmarks/formulations.py` measures them.
 
-Convolutions with kernels as large as images are the cotangents of weights, the transposed ones those of images.
+The other files in this folder register theirs. Transposed convolutions are mostly the cotangents of images.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -23,15 +22,10 @@ FORMULATIONS: dict[str, dict[str, list[Equation]]] = {"cpu": {}, "cuda": {}}
 
 _FEW_CHANNELS = 16
 """Below that a product of matrices is slower than the runtime's own loops."""
-_MOST_PRODUCTS = 25
-_LARGE_IMAGE, _LARGER_IMAGE = 64, 1024
-"""Elements of an image from which a product for each costs less than one for all: for one, for several positions."""
 _SMALL_IMAGE, _WIDE_IMAGE = 16, 256
 """Elements of an image up to and from which a transposed convolution is slower than one with the turned kernel."""
 _MOST_FEATURES = 128
 """Of wide images it is slower only with so many channels, if it does not make less than half of them."""
-_MOST_COLUMNS = 1 << 17
-"""Elements of what is seen of an image up to which it is put together."""
 
 
 def formulation(target: str, *operators: str, first: bool = False) -> Callable[[Equation], Equation]:
@@ -64,42 +58,9 @@ def without_bias(node: Node, any_bias: bool = False) -> tuple[Value, Value, Wind
     return None if windows is None or x is None or w is None or (b is not None and not any_bias) else (x, w, windows)
 
 
-def _channels(*dims: object) -> bool:
+def has_many_channels(*dims: object) -> bool:
+    """Whether these are numbers of channels for which products of matrices are worth it."""
     return all(isinstance(d, int) and d >= _FEW_CHANNELS for d in dims)
-
-
-@formulation("cpu", "Conv")
-def _large_kernel(node: Node) -> Value | None:
-    """conv(x, w) = for each element of the result products of w and what it sees of x, where w is large"""
-    y, given = node.outputs[0], without_bias(node)
-    if given is None or node.attributes["group"] != 1:
-        return None
-    x, w, windows = given
-    counts = [d for d in spatial(y) if isinstance(d, int)]
-    positions = math.prod(counts)
-    if (
-        len(counts) < len(spatial(y))
-        or not 0 < positions <= min(_MOST_PRODUCTS, math.prod(int(d) for d in windows.kernel))
-        or not all(isinstance(v.type.shape[0], int) for v in (x, w))
-    ):
-        return None
-    bare = without_filling(x), without_filling(w)
-    if bare[0] is not x and bare[1] is not w:
-        x, w = bare
-    many = _channels(x.type.shape[0], w.type.shape[0])
-    images, cotangents = unturned(x), unturned(w)
-    if images is not None and positions == 1 and not any(padding(windows)):
-        # What is passed over need not be turned.
-        images = _seen(images, (0,) * len(counts), windows)
-        x, windows = turned(images), windows._replace(dilations=(1,) * len(counts))
-    if images is not None and cotangents is not None:
-        found = (_by_image if many else _by_columns)(images, cotangents, counts, windows)
-        if found is not None:
-            return found
-        if many and all(isinstance(d, int) for d in images.type.shape[1:]):
-            # With the images last, what is cut out lies in long runs.
-            return _by_position(_images_last(images), _images_last(cotangents), counts, windows, 1)
-    return _by_position(x, w, counts, windows, 2) if many else None
 
 
 def padding(windows: Windows) -> tuple[int, ...]:
@@ -115,79 +76,6 @@ def filled_up(x: Value, windows: Windows, lead: int = 2) -> Value:
     rank = len(sides) // 2
     front, back = ([0] * lead + list(side) + [0] * (2 - lead) for side in (sides[:rank], sides[rank:]))
     return ops.pad(x, constant(np.array([*front, *back], np.int64)))
-
-
-def _images_last(x: Value) -> Value:
-    """`x` (N, C, *X) as (C, *X, N)."""
-    sizes = x.type.shape[1:]
-    rows = arranged(x, (batch_of(x), math.prod(int(d) for d in sizes)))
-    return arranged(ops.transpose(rows, perm=(1, 0)), (*sizes, batch_of(x)))
-
-
-def _by_position(x: Value, w: Value, counts: Sequence[int], windows: Windows, lead: int) -> Value:
-    """A product of the flat `w` for each element of the result; the first `lead` axes of `x` come before its sizes."""
-    x, flat, rank = filled_up(x, windows, lead), _flat(w), len(counts)
-    products = [ops.gemm(flat, _flat(_seen(x, position, windows, lead)), transB=True) for position in _places(counts)]
-    shape = (*counts, w.type.shape[0], x.type.shape[0])
-    return ops.transpose(arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
-
-
-def _places(counts: Sequence[int]) -> Iterable[tuple[int, ...]]:
-    return itertools.product(*map(range, counts))
-
-
-def _together(parts: Sequence[Value], axis: int = 0) -> Value:
-    return parts[0] if len(parts) == 1 else ops.concat(*parts, axis=axis)
-
-
-def _by_image(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:
-    """The sum over large images `x` of a product with `g` for each and for each element of the result."""
-    size, rank = math.prod(int(d) for d in windows.kernel), len(counts)
-    if size < (_LARGE_IMAGE if math.prod(counts) == 1 else _LARGER_IMAGE):
-        return None
-    x, flat = filled_up(x, windows), _images(g, g.type.shape[1], size)
-    products = [
-        _summed(ops.matmul(flat, _turned_images(_seen(x, place, windows), x.type.shape[1], size)))
-        for place in _places(counts)
-    ]
-    shape = (*counts, g.type.shape[1], x.type.shape[1])
-    return ops.transpose(arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
-
-
-def _by_columns(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:
-    """The sum over images of one product with all that the elements of the result see of `x`, for few channels."""
-    size, rank = math.prod(int(d) for d in windows.kernel), len(counts)
-    columns = int(x.type.shape[1]) * math.prod(counts)
-    if math.prod(counts) == 1 or columns * size > _MOST_COLUMNS:
-        return None
-    found = filled_up(x, windows)
-    for axis in reversed(range(rank)):
-        found = _together([_along(found, axis, windows, i) for i in range(counts[axis])], axis=1)
-    flat = _images(g, g.type.shape[1], size)
-    products = _summed(ops.matmul(flat, _turned_images(found, columns, size)))
-    # The shifts along the first axis were put together last, and the channels first.
-    shape = (g.type.shape[1], *counts, x.type.shape[1])
-    return ops.transpose(arranged(products, shape), perm=(rank + 1, 0, *range(1, rank + 1)))
-
-
-def _along(x: Value, axis: int, windows: Windows, shift: int) -> Value:
-    """What an element of the result, the `shift`-th along an axis, sees along it."""
-    start, apart = shift * windows.strides[axis], windows.dilations[axis]
-    numbers = (start, start + (int(windows.kernel[axis]) - 1) * apart + 1, axis + 2, apart)
-    return ops.slice_(x, *(constant(np.array([n], np.int64)) for n in numbers))
-
-
-def _summed(products: Value) -> Value:
-    return ops.reduce_sum(products, constant(np.array([0])), keepdims=False)
-
-
-def _images(x: Value, channels: Dim, size: int) -> Value:
-    """`x` with images of one axis."""
-    return arranged(x, (batch_of(x), channels, size))
-
-
-def _turned_images(x: Value, channels: Dim, size: int) -> Value:
-    return ops.transpose(_images(x, channels, size), perm=(0, 2, 1))
 
 
 def has_own_size(node: Node) -> bool:
@@ -208,23 +96,6 @@ def unturned(x: Value) -> Value | None:
 
 def _order(x: Value) -> tuple[int, ...]:
     return (1, 0, *range(2, len(x.type.shape)))
-
-
-def _seen(x: Value, position: tuple[int, ...], windows: Windows, lead: int = 2) -> Value:
-    """What the window at a position sees of the filled-up `x`."""
-    starts = [i * s for i, s in zip(position, windows.strides, strict=True)]
-    lengths = [(int(k) - 1) * d + 1 for k, d in zip(windows.kernel, windows.dilations, strict=True)]
-    ends = [a + n for a, n in zip(starts, lengths, strict=True)]
-    axes = np.arange(lead, lead + len(starts))
-    if starts == [0] * len(starts) and ends == [x.type.shape[a] for a in axes] and set(windows.dilations) == {1}:
-        return x
-    numbers = [constant(np.array(v, np.int64)) for v in (starts, ends, axes, windows.dilations)]
-    return ops.slice_(x, *numbers)
-
-
-def _flat(x: Value) -> Value:
-    """`x` as a matrix with its first axis."""
-    return arranged(x, (x.type.shape[0], -1))
 
 
 def batch_of(x: Value) -> Dim:
@@ -304,7 +175,7 @@ def _turned_kernel(node: Node) -> Value | None:
     if set(windows.strides) != {1} or has_own_size(node):
         return None
     features, each = w.type.shape[:2]
-    if not _channels(features, y.type.shape[1]):
+    if not has_many_channels(features, y.type.shape[1]):
         return None
     if given["group"] != 1 and not (each == 1 and features == given["group"]):
         return None

@@ -1,0 +1,180 @@
+"""The cotangents of the weights of convolutions, which are convolutions with kernels as large as images, by shape."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from staticgrad import ops
+from staticgrad.graph import Node, Value
+from staticgrad.ops.registry import constant
+from staticgrad.ops.windows import Windows, spatial
+from staticgrad.optimise.formulations import (
+    arranged,
+    batch_of,
+    filled_up,
+    formulation,
+    has_many_channels,
+    padding,
+    turned,
+    unturned,
+    without_bias,
+    without_filling,
+)
+from staticgrad.optimise.shifts import just_enough, picked, shifted_rows, shifts_along_rows
+from staticgrad.types import Dim
+
+_MOST_PRODUCTS = 25
+_LARGE_IMAGE, _LARGER_IMAGE = 64, 1024
+"""Elements of an image from which a product for each costs less than one for all: for one, for several positions."""
+_MOST_COLUMNS = 1 << 17
+"""Elements of what is seen of an image up to which it is put together."""
+
+
+@formulation("cpu", "Conv")
+def _large_kernel(node: Node) -> Value | None:
+    """conv(x, w) = for each element of the result products of w and what it sees of x, where w is large"""
+    y, given = node.outputs[0], without_bias(node)
+    if given is None or node.attributes["group"] != 1:
+        return None
+    x, w, windows = given
+    counts = [d for d in spatial(y) if isinstance(d, int)]
+    positions = math.prod(counts)
+    if (
+        len(counts) < len(spatial(y))
+        or not 0 < positions <= min(_MOST_PRODUCTS, math.prod(int(d) for d in windows.kernel))
+        or not all(isinstance(v.type.shape[0], int) for v in (x, w))
+    ):
+        return None
+    bare = without_filling(x), without_filling(w)
+    if bare[0] is not x and bare[1] is not w:
+        x, w = bare
+    many = has_many_channels(x.type.shape[0], w.type.shape[0])
+    images, cotangents = unturned(x), unturned(w)
+    if images is not None and positions == 1 and not any(padding(windows)):
+        # What is passed over need not be turned.
+        images = _seen(images, (0,) * len(counts), windows)
+        x, windows = turned(images), windows._replace(dilations=(1,) * len(counts))
+    if images is not None and cotangents is not None:
+        found = (_by_image if many or positions == 1 else _by_columns)(images, cotangents, counts, windows)
+        if found is not None:
+            return found
+        if many and all(isinstance(d, int) for d in images.type.shape[1:]):
+            # With the images last, what is cut out lies in long runs.
+            return _by_position(_images_last(images), _images_last(cotangents), counts, windows, 1)
+    return _by_position(x, w, counts, windows, 2) if many else None
+
+
+def _images_last(x: Value) -> Value:
+    """`x` (N, C, *X) as (C, *X, N)."""
+    sizes = x.type.shape[1:]
+    rows = arranged(x, (batch_of(x), math.prod(int(d) for d in sizes)))
+    return arranged(ops.transpose(rows, perm=(1, 0)), (*sizes, batch_of(x)))
+
+
+def _by_position(x: Value, w: Value, counts: Sequence[int], windows: Windows, lead: int) -> Value:
+    """A product of the flat `w` for each element of the result; the first `lead` axes of `x` come before its sizes."""
+    x, flat, rank = filled_up(x, windows, lead), _flat(w), len(counts)
+    products = [ops.gemm(flat, _flat(_seen(x, position, windows, lead)), transB=True) for position in _places(counts)]
+    shape = (*counts, w.type.shape[0], x.type.shape[0])
+    return ops.transpose(arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
+
+
+def _places(counts: Sequence[int]) -> Iterable[tuple[int, ...]]:
+    return itertools.product(*map(range, counts))
+
+
+def _together(parts: Sequence[Value], axis: int = 0) -> Value:
+    return parts[0] if len(parts) == 1 else ops.concat(*parts, axis=axis)
+
+
+def _by_image(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:
+    """The sum over large images `x` of a product with `g` for each and for each element of the result."""
+    size, rank = math.prod(int(d) for d in windows.kernel), len(counts)
+    if size < (_LARGE_IMAGE if math.prod(counts) == 1 else _LARGER_IMAGE):
+        return None
+    if math.prod(counts) > 1:
+        found = _by_shifts(
+            x, g, windows._replace(kernel=tuple(counts), strides=windows.dilations, dilations=windows.strides)
+        )
+        if found is not None:
+            return found
+    x, flat = filled_up(x, windows), _images(g, g.type.shape[1], size)
+    products = [
+        _summed(ops.matmul(flat, _turned_images(_seen(x, place, windows), x.type.shape[1], size)))
+        for place in _places(counts)
+    ]
+    shape = (*counts, g.type.shape[1], x.type.shape[1])
+    return ops.transpose(arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
+
+
+def _by_shifts(x: Value, g: Value, windows: Windows) -> Value | None:
+    """The sum over large images of a product for each row of a kernel with all shifts of `g` along the rows."""
+    exact = just_enough(x, g, windows)
+    shifts = shifts_along_rows(x, g, exact) if exact is not None else None
+    if exact is None or shifts is None:
+        return None
+    features, channels = g.type.shape[1], x.type.shape[1]
+    height, width = (int(k) for k in windows.kernel)
+    size = int(g.type.shape[2]) * int(x.type.shape[3])
+    cotangents = _images(picked(g, shifts, backwards=True), int(features) * width, size)
+    products = [
+        _summed(ops.matmul(cotangents, _turned_images(rows, channels, size))) for rows in shifted_rows(x, g, exact)
+    ]
+    return ops.transpose(arranged(_together(products), (height, features, width, channels)), perm=(3, 1, 0, 2))
+
+
+def _by_columns(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:
+    """The sum over images of one product with all that the elements of the result see of `x`, for few channels."""
+    size, rank = math.prod(int(d) for d in windows.kernel), len(counts)
+    columns = int(x.type.shape[1]) * math.prod(counts)
+    if math.prod(counts) == 1 or columns * size > _MOST_COLUMNS:
+        return None
+    found = filled_up(x, windows)
+    for axis in reversed(range(rank)):
+        found = _together([_along(found, axis, windows, i) for i in range(counts[axis])], axis=1)
+    flat = _images(g, g.type.shape[1], size)
+    products = _summed(ops.matmul(flat, _turned_images(found, columns, size)))
+    # The shifts along the first axis were put together last, and the channels first.
+    shape = (g.type.shape[1], *counts, x.type.shape[1])
+    return ops.transpose(arranged(products, shape), perm=(rank + 1, 0, *range(1, rank + 1)))
+
+
+def _along(x: Value, axis: int, windows: Windows, shift: int) -> Value:
+    """What an element of the result, the `shift`-th along an axis, sees along it."""
+    start, apart = shift * windows.strides[axis], windows.dilations[axis]
+    numbers = (start, start + (int(windows.kernel[axis]) - 1) * apart + 1, axis + 2, apart)
+    return ops.slice_(x, *(constant(np.array([n], np.int64)) for n in numbers))
+
+
+def _summed(products: Value) -> Value:
+    return ops.reduce_sum(products, constant(np.array([0])), keepdims=False)
+
+
+def _images(x: Value, channels: Dim, size: int) -> Value:
+    """`x` with images of one axis."""
+    return arranged(x, (batch_of(x), channels, size))
+
+
+def _turned_images(x: Value, channels: Dim, size: int) -> Value:
+    return ops.transpose(_images(x, channels, size), perm=(0, 2, 1))
+
+
+def _seen(x: Value, position: tuple[int, ...], windows: Windows, lead: int = 2) -> Value:
+    """What the window at a position sees of the filled-up `x`."""
+    starts = [i * s for i, s in zip(position, windows.strides, strict=True)]
+    lengths = [(int(k) - 1) * d + 1 for k, d in zip(windows.kernel, windows.dilations, strict=True)]
+    ends = [a + n for a, n in zip(starts, lengths, strict=True)]
+    axes = np.arange(lead, lead + len(starts))
+    if starts == [0] * len(starts) and ends == [x.type.shape[a] for a in axes] and set(windows.dilations) == {1}:
+        return x
+    numbers = [constant(np.array(v, np.int64)) for v in (starts, ends, axes, windows.dilations)]
+    return ops.slice_(x, *numbers)
+
+
+def _flat(x: Value) -> Value:
+    """`x` as a matrix with its first axis."""
+    return arranged(x, (x.type.shape[0], -1))
