@@ -83,8 +83,9 @@ def _small_images(node: Node) -> Value | None:
     images, results = (spatial(y), spatial(x)) if transposed else (spatial(x), spatial(y))
     bands = _bands(images, results, spatial(w), windows, transposed=transposed)
     matrices = arranged(ops.matmul(arranged(w, (channels, -1)), bands), (channels, size, count))
-    # Not a transposition right before or behind the product: made one with it, the runtime stops over no images.
-    rows = arranged(turned(x), (channels, batch_of(x), size))
+    # The runtime makes a transposition right before the product one with it, and then stops over no images.
+    rows = turned(arranged(x, (batch, channels, size))) if isinstance(batch, int) else turned(x)
+    rows = arranged(rows, (channels, batch_of(x), size))
     found = arranged(ops.matmul(rows, matrices), (channels, batch_of(x), *spatial(y)))
     return turned(found)
 
@@ -147,7 +148,7 @@ def _products(x: Value, g: Value, windows: Windows) -> Value:
     if shifts is None:
         count = math.prod(int(k) for k in windows.kernel)
         return _vectors(g, 1) @ ops.transpose(_vectors(picked(x, windows), count), perm=(0, 1, 3, 2))
-    cotangents = _vectors(picked(g, shifts, backwards=True), int(shifts.kernel[1]))
+    cotangents = _vectors(picked(g, shifts, backwards=True), int(shifts.kernel[-1]))
     together = ops.transpose(cotangents, perm=(0, 1, 3, 2))
     products = [_vectors(rows, 1) @ together for rows in shifted_rows(x, g, windows)]
     return ops.concat(*products, axis=2) if len(products) > 1 else products[0]

@@ -8,6 +8,7 @@ left, and cutting out whole rows is fast.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -16,7 +17,7 @@ from staticgrad import ops
 from staticgrad.graph import Value
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
-from staticgrad.optimise.formulations import padding
+from staticgrad.optimise.formulations import filled_up, padding
 
 
 def picked(x: Value, windows: Windows, backwards: bool = False) -> Value:
@@ -34,25 +35,30 @@ def picked(x: Value, windows: Windows, backwards: bool = False) -> Value:
 
 def shifts_along_rows(x: Value, g: Value, windows: Windows) -> Windows | None:
     """The windows by which `picked(g, ..., backwards=True)` shifts cotangents along rows, of images with steps of 1."""
-    if len(windows.kernel) != 2 or set(windows.strides) != {1} or windows.begin is None:
+    if set(windows.strides) != {1} or windows.begin is None:
         return None
-    left = windows.begin[1]
-    before, behind = int(windows.reach(1)) - 1 - left, int(x.type.shape[3]) - int(g.type.shape[3]) + left
+    rank, left = len(windows.kernel), windows.begin[-1]
+    before, behind = int(windows.reach(rank - 1)) - 1 - left, int(x.type.shape[-1]) - int(g.type.shape[-1]) + left
     if min(before, behind) < 0:
         return None
-    return Windows((1, windows.kernel[1]), (1, 1), (1, windows.dilations[1]), (0, before), (0, behind))
+    ones, none = (1,) * (rank - 1), (0,) * (rank - 1)
+    dilations = (*ones, windows.dilations[-1])
+    return Windows((*ones, windows.kernel[-1]), (1,) * rank, dilations, (*none, before), (*none, behind))
 
 
 def shifted_rows(x: Value, g: Value, windows: Windows) -> list[Value]:
     """For each row of a kernel the rows of `x` that it meets, with steps of 1, as many as `g` has."""
-    above, below = ((0, 0, v[0], 0) for v in (windows.begin or (0, 0), windows.end or (0, 0)))
-    whole = ops.pad(x, constant(np.array([*above, *below]))) if any((*above, *below)) else x
-    count, found = int(g.type.shape[2]), []
-    for row in range(int(windows.kernel[0])):
-        start = row * windows.dilations[0]
-        same = start == above[2] and count == x.type.shape[2]
-        numbers = (start, start + count, 2, 1)
-        found.append(x if same else ops.slice_(whole, *(constant(np.array([n])) for n in numbers)))
+    begin, end = ((*side[:-1], 0) for side in (windows.begin or (), windows.end or ()))
+    whole = filled_up(x, windows._replace(begin=begin, end=end))
+    counts, found = spatial(g)[:-1], []
+    axes = constant(np.arange(2, 2 + len(counts)))
+    for places in itertools.product(*(range(int(k)) for k in windows.kernel[:-1])):
+        starts = [n * d for n, d in zip(places, windows.dilations, strict=False)]
+        if starts == list(begin[:-1]) and counts == spatial(x)[:-1]:
+            found.append(x)
+        else:
+            ends = [start + int(count) for start, count in zip(starts, counts, strict=True)]
+            found.append(ops.slice_(whole, constant(np.array(starts)), constant(np.array(ends)), axes))
     return found
 
 

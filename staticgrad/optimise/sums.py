@@ -1,14 +1,17 @@
-"""How sums over rows are computed; `benchmarks/formulations.py` measures it."""
+"""How sums over rows and over images are computed; `benchmarks/formulations.py` measures it."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from staticgrad import ops
 from staticgrad.graph import Node, Value
-from staticgrad.ops.kinds import known_axes, reshape_like
+from staticgrad.ops.kinds import known_axes, ratio_of_sizes, reshape_like
 from staticgrad.ops.registry import constant
-from staticgrad.optimise.formulations import formulation
+from staticgrad.ops.windows import spatial
+from staticgrad.optimise.formulations import arranged, batch_of, formulation
 from staticgrad.types import DType, TensorType, count_elements, unknown
 
 _FEW = 1 << 10
@@ -16,6 +19,33 @@ _FEW = 1 << 10
 
 _FEW_COLUMNS = 16
 """Columns up to which that holds for the rows of a usual batch, where their number is not known."""
+
+_LONG = 576
+"""Elements of a channel of an image from which the product of two vectors costs less than products, summed up."""
+
+
+@formulation("cpu", "ReduceMean", "ReduceSum")
+def _sum_of_products(node: Node) -> Value | None:
+    """sum(x y), or mean(x y), over images and places = the sum of a product of vectors for each image and channel"""
+    product, axes = (*node.inputs, None)[:2]
+    if product is None or product.node.op.name != "Mul" or product.type.dtype is not DType.float32:
+        return None
+    x, y = product.node.inputs
+    rank, channels = len(product.type.shape), product.type.shape[1] if len(product.type.shape) > 2 else None
+    summed, places = known_axes(axes, rank) if axes is not None else None, spatial(product)
+    if x is None or y is None or not x.type == y.type == product.type or not isinstance(channels, int):
+        return None
+    if not summed or sorted(summed) != [0, *range(2, rank)] or not all(isinstance(d, int) for d in places):
+        return None
+    size = math.prod(int(d) for d in places)
+    if size < _LONG:
+        return None
+    rows, others = (arranged(v, (batch_of(v), channels, 1, size)) for v in (x, y))
+    products = arranged(rows @ ops.transpose(others, perm=(0, 1, 3, 2)), (batch_of(x), channels))
+    total = ops.reduce_sum(products, constant(np.array([0])), keepdims=False)
+    if node.op.name == "ReduceMean":
+        total = total / ratio_of_sizes(product, total)
+    return arranged(total, node.outputs[0].type.shape)
 
 
 @formulation("cpu", "ReduceSum")

@@ -28,8 +28,9 @@ from staticgrad.optimise.shifts import just_enough, picked, shifted_rows, shifts
 from staticgrad.types import Dim
 
 _MOST_PRODUCTS = 25
-_LARGE_IMAGE, _LARGER_IMAGE = 64, 1024
-"""Elements of an image from which a product for each costs less than one for all: for one, for several positions."""
+_LARGE_IMAGE, _LARGER_IMAGE, _LARGE_STEPS = 64, 1024, 256
+"""Elements of a result from which products for each image cost less than one for all: of one position, of several, and
+of several with steps."""
 _MOST_COLUMNS = 1 << 17
 """Elements of what is seen of an image up to which it is put together."""
 
@@ -59,7 +60,9 @@ def _large_kernel(node: Node) -> Value | None:
         images = _seen(images, (0,) * len(counts), windows)
         x, windows = turned(images), windows._replace(dilations=(1,) * len(counts))
     if images is not None and cotangents is not None:
-        found = (_by_image if many or positions == 1 else _by_columns)(images, cotangents, counts, windows)
+        found = _by_image(images, cotangents, counts, windows)
+        if found is None and not many:
+            found = _by_columns(images, cotangents, counts, windows)
         if found is not None:
             return found
         if many and all(isinstance(d, int) for d in images.type.shape[1:]):
@@ -92,39 +95,49 @@ def _together(parts: Sequence[Value], axis: int = 0) -> Value:
 
 
 def _by_image(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:
-    """The sum over large images `x` of a product with `g` for each and for each element of the result."""
+    """The sum over images `x` of products with `g`, where images are large."""
+    channels, features = x.type.shape[1], g.type.shape[1]
     size, rank = math.prod(int(d) for d in windows.kernel), len(counts)
-    if size < (_LARGE_IMAGE if math.prod(counts) == 1 else _LARGER_IMAGE):
+    if math.prod(counts) == 1:
+        if size < _LARGE_IMAGE and has_many_channels(channels, features):
+            return None
+        seen = _turned_images(_seen(filled_up(x, windows), (0,) * rank, windows), channels, size)
+        product = _summed(ops.matmul(_images(g, features, size), seen))
+        return ops.transpose(arranged(product, (*counts, features, channels)), perm=(rank + 1, rank, *range(rank)))
+    steps = set(windows.dilations) != {1}
+    if size < (_LARGE_STEPS if steps else _LARGER_IMAGE) or not has_many_channels(channels):
         return None
-    if math.prod(counts) > 1:
-        found = _by_shifts(
-            x, g, windows._replace(kernel=tuple(counts), strides=windows.dilations, dilations=windows.strides)
-        )
-        if found is not None:
-            return found
-    x, flat = filled_up(x, windows), _images(g, g.type.shape[1], size)
-    products = [
-        _summed(ops.matmul(flat, _turned_images(_seen(x, place, windows), x.type.shape[1], size)))
-        for place in _places(counts)
-    ]
-    shape = (*counts, g.type.shape[1], x.type.shape[1])
-    return ops.transpose(arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
+    forward = windows._replace(kernel=tuple(counts), strides=windows.dilations, dilations=windows.strides)
+    exact = just_enough(x, g, forward)
+    if exact is None:
+        return None
+    found = _by_shifts(x, g, exact)
+    return found if found is not None else _by_picks(x, g, exact)
 
 
 def _by_shifts(x: Value, g: Value, windows: Windows) -> Value | None:
-    """The sum over large images of a product for each row of a kernel with all shifts of `g` along the rows."""
-    exact = just_enough(x, g, windows)
-    shifts = shifts_along_rows(x, g, exact) if exact is not None else None
-    if exact is None or shifts is None:
+    """A product for each row of a kernel with all shifts of `g` along the rows."""
+    shifts = shifts_along_rows(x, g, windows)
+    if shifts is None:
         return None
-    features, channels = g.type.shape[1], x.type.shape[1]
-    height, width = (int(k) for k in windows.kernel)
-    size = int(g.type.shape[2]) * int(x.type.shape[3])
-    cotangents = _images(picked(g, shifts, backwards=True), int(features) * width, size)
+    features, channels, rank = int(g.type.shape[1]), x.type.shape[1], len(windows.kernel)
+    *rows, width = windows.kernel
+    size = math.prod(int(d) for d in (*spatial(g)[:-1], x.type.shape[-1]))
+    cotangents = _images(picked(g, shifts, backwards=True), features * int(width), size)
     products = [
-        _summed(ops.matmul(cotangents, _turned_images(rows, channels, size))) for rows in shifted_rows(x, g, exact)
+        _summed(ops.matmul(cotangents, _turned_images(seen, channels, size))) for seen in shifted_rows(x, g, windows)
     ]
-    return ops.transpose(arranged(_together(products), (height, features, width, channels)), perm=(3, 1, 0, 2))
+    found = arranged(_together(products), (*rows, features, width, channels))
+    return ops.transpose(found, perm=(rank + 1, rank - 1, *range(rank - 1), rank))
+
+
+def _by_picks(x: Value, g: Value, windows: Windows) -> Value:
+    """One product with what all elements of a kernel meet."""
+    features, channels = g.type.shape[1], int(x.type.shape[1])
+    count, size = math.prod(int(d) for d in windows.kernel), math.prod(int(d) for d in spatial(g))
+    met = _turned_images(picked(x, windows), channels * count, size)
+    found = arranged(_summed(ops.matmul(_images(g, features, size), met)), (features, channels, *windows.kernel))
+    return turned(found)
 
 
 def _by_columns(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:

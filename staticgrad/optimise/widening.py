@@ -169,7 +169,7 @@ def _mean(node: Node) -> Value | None:
     return mean if found.bias is None else mean + found.bias
 
 
-@formulation("cpu", "ReduceMean")
+@formulation("cpu", "ReduceMean", first=True)
 def _variance(node: Node) -> Value | None:
     """mean(c^2) = w cov(z) w^T for each channel of c = conv(z, w)"""
     square = node.inputs[0]
@@ -205,7 +205,7 @@ def _scaled(node: Node) -> Value | None:
     return _conv(found.x, found.rows * _column(factor), shift)
 
 
-@formulation("cpu", "ReduceSum")
+@formulation("cpu", "ReduceSum", first=True)
 def _products(node: Node) -> Value | None:
     """sum(g c) = the sum over the rows of w times the cotangent of w by g, for c = conv(z, w)"""
     product = node.inputs[0]
