@@ -450,6 +450,35 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         ZEROS + "b = ScatterND(a, [[1], [5], [-19]], y, reduction=add); r = Div(b, x)",
     ),
     (
+        "sum(x y) over images and places",
+        lambda x, y: ops.reduce_sum(x * y, np.array([0, 2, 3]), keepdims=False),
+        [(2, 3, 24, 24), (2, 3, 24, 24)],
+        "a = Reshape(x, [2, 3, 1, 576], allowzero=0); b = Reshape(y, [2, 3, 1, 576], allowzero=0); "
+        "c = Transpose(b, perm=[0, 1, 3, 2]); d = MatMul(a, c); e = Reshape(d, [2, 3], allowzero=0); "
+        "r = ReduceSum(e, [0], keepdims=False)",
+    ),
+    (
+        "mean(x x) over images and places",
+        lambda x: ops.reduce_mean(x * x, np.array([0, 2, 3]), keepdims=True),
+        [("N", 3, 24, 24)],
+        "a = Reshape(x, [-1, 3, 1, 576], allowzero=0); b = Transpose(a, perm=[0, 1, 3, 2]); c = MatMul(a, b); "
+        "d = Reshape(c, [-1, 3], allowzero=0); e = ReduceSum(d, [0], keepdims=False); f = Size(x); "
+        "g = Cast(f, to=float32); h = Cast(3, to=float32); i = Div(g, h); j = Div(e, i); "
+        "r = Reshape(j, [1, 3, 1, 1], allowzero=0)",
+    ),
+    (
+        "sum(x y) over small images",
+        lambda x, y: ops.reduce_sum(x * y, np.array([0, 2, 3]), keepdims=False),
+        [(2, 3, 23, 24), (2, 3, 23, 24)],
+        "a = Mul(x, y); r = ReduceSum(a, [0, 2, 3], keepdims=False)",
+    ),
+    (
+        "sum(x y) that is broadcast",
+        lambda x, y: ops.reduce_sum(x * y, np.array([0, 2, 3]), keepdims=False),
+        [(2, 3, 24, 24), (3, 24, 24)],
+        "a = Mul(x, y); r = ReduceSum(a, [0, 2, 3], keepdims=False)",
+    ),
+    (
         "|rows at places|",
         lambda x, y: ops.reduce_l2(places(x, y), keepdims=False),
         [T, R],

@@ -44,7 +44,7 @@ def _sum_of_products(node: Node) -> Value | None:
     products = arranged(rows @ ops.transpose(others, perm=(0, 1, 3, 2)), (batch_of(x), channels))
     total = ops.reduce_sum(products, constant(np.array([0])), keepdims=False)
     if node.op.name == "ReduceMean":
-        total = total / ratio_of_sizes(product, total)
+        total = total / ratio_of_sizes(x, total)
     return arranged(total, node.outputs[0].type.shape)
 
 

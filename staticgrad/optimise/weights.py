@@ -31,8 +31,8 @@ _MOST_PRODUCTS = 25
 _LARGE_IMAGE, _LARGER_IMAGE, _LARGE_STEPS = 64, 1024, 256
 """Elements of a result from which products for each image cost less than one for all: of one position, of several, and
 of several with steps."""
-_MOST_COLUMNS = 1 << 17
-"""Elements of what is seen of an image up to which it is put together."""
+_MOST_PICKED = 1 << 21
+"""Elements of what all elements of a kernel meet of one image up to which it is put together."""
 
 
 @formulation("cpu", "Conv")
@@ -61,8 +61,6 @@ def _large_kernel(node: Node) -> Value | None:
         x, windows = turned(images), windows._replace(dilations=(1,) * len(counts))
     if images is not None and cotangents is not None:
         found = _by_image(images, cotangents, counts, windows)
-        if found is None and not many:
-            found = _by_columns(images, cotangents, counts, windows)
         if found is not None:
             return found
         if many and all(isinstance(d, int) for d in images.type.shape[1:]):
@@ -104,14 +102,14 @@ def _by_image(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Va
         seen = _turned_images(_seen(filled_up(x, windows), (0,) * rank, windows), channels, size)
         product = _summed(ops.matmul(_images(g, features, size), seen))
         return ops.transpose(arranged(product, (*counts, features, channels)), perm=(rank + 1, rank, *range(rank)))
-    steps = set(windows.dilations) != {1}
-    if size < (_LARGE_STEPS if steps else _LARGER_IMAGE) or not has_many_channels(channels):
-        return None
     forward = windows._replace(kernel=tuple(counts), strides=windows.dilations, dilations=windows.strides)
     exact = just_enough(x, g, forward)
     if exact is None:
         return None
-    found = _by_shifts(x, g, exact)
+    many, steps = has_many_channels(channels), set(exact.strides) != {1}
+    if many and size < (_LARGE_STEPS if steps else _LARGER_IMAGE):
+        return None
+    found = _by_shifts(x, g, exact) if many else None
     return found if found is not None else _by_picks(x, g, exact)
 
 
@@ -131,36 +129,15 @@ def _by_shifts(x: Value, g: Value, windows: Windows) -> Value | None:
     return ops.transpose(found, perm=(rank + 1, rank - 1, *range(rank - 1), rank))
 
 
-def _by_picks(x: Value, g: Value, windows: Windows) -> Value:
+def _by_picks(x: Value, g: Value, windows: Windows) -> Value | None:
     """One product with what all elements of a kernel meet."""
     features, channels = g.type.shape[1], int(x.type.shape[1])
     count, size = math.prod(int(d) for d in windows.kernel), math.prod(int(d) for d in spatial(g))
+    if channels * count * size > _MOST_PICKED:
+        return None
     met = _turned_images(picked(x, windows), channels * count, size)
     found = arranged(_summed(ops.matmul(_images(g, features, size), met)), (features, channels, *windows.kernel))
     return turned(found)
-
-
-def _by_columns(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:
-    """The sum over images of one product with all that the elements of the result see of `x`, for few channels."""
-    size, rank = math.prod(int(d) for d in windows.kernel), len(counts)
-    columns = int(x.type.shape[1]) * math.prod(counts)
-    if math.prod(counts) == 1 or columns * size > _MOST_COLUMNS:
-        return None
-    found = filled_up(x, windows)
-    for axis in reversed(range(rank)):
-        found = _together([_along(found, axis, windows, i) for i in range(counts[axis])], axis=1)
-    flat = _images(g, g.type.shape[1], size)
-    products = _summed(ops.matmul(flat, _turned_images(found, columns, size)))
-    # The shifts along the first axis were put together last, and the channels first.
-    shape = (g.type.shape[1], *counts, x.type.shape[1])
-    return ops.transpose(arranged(products, shape), perm=(rank + 1, 0, *range(1, rank + 1)))
-
-
-def _along(x: Value, axis: int, windows: Windows, shift: int) -> Value:
-    """What an element of the result, the `shift`-th along an axis, sees along it."""
-    start, apart = shift * windows.strides[axis], windows.dilations[axis]
-    numbers = (start, start + (int(windows.kernel[axis]) - 1) * apart + 1, axis + 2, apart)
-    return ops.slice_(x, *(constant(np.array([n], np.int64)) for n in numbers))
 
 
 def _summed(products: Value) -> Value:
