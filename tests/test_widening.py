@@ -12,7 +12,7 @@ from test_formulations import computed
 import staticgrad as sg
 import staticgrad.nn.functional as F
 from staticgrad import ops
-from staticgrad.graph import Graph
+from staticgrad.graph import Graph, constant_of
 from staticgrad.optimise import optimise, widening
 from staticgrad.optimise.formulations import FORMULATIONS
 
@@ -68,6 +68,8 @@ def is_narrow(graph: Graph, wide: int) -> bool:
         if n.op.name in ("ReduceMean", "ReduceSum", "BatchNormalization")
         and len(n.inputs[0].type.shape) > 2  # type: ignore[union-attr]
         and n.inputs[0].type.shape[1] == wide  # type: ignore[union-attr]
+        # The sum over images of products with each is over one axis.
+        and np.size(constant_of(n.inputs[1])) != 1
     ]
     return [n.op.name for n in reduced] == ["ReduceSum"]
 
