@@ -1,6 +1,6 @@
 """What a training step consists of, in numbers that need no clock: `python -m benchmarks.counts` prints what changed.
 
-For each workload, nodes by section, bytes of the values between nodes (outside the bodies of loops), and passes of the update over a parameter, and
+For each workload, nodes by section, bytes of the values between nodes, passes of the update over a parameter, and
 the nodes of the LSTM at two lengths. `--write` records them in counts.json, which a test compares with.
 """
 
