@@ -2,8 +2,9 @@
 
 `python -m benchmarks.formulations` prints a table: for each convolution the cotangent of its weight (dw) and of its
 images (dx), result and cotangents of 1x1 convolutions that are normalized by their batch (bn), the cotangent of the
-input of a relu before a product, for some matrices the sum of their rows, and for some tables the size of the gradient
-of a few rows, in the canonical form and in the chosen one: the least of many runs by turns in one process.
+input of a relu before a product, for some matrices the sum of their rows, for some images the sum of products over all
+but the channels, and for some tables the size of the gradient of a few rows, in the canonical form and in the chosen
+one: the least of many runs by turns in one process.
 """
 
 from __future__ import annotations
@@ -42,13 +43,20 @@ SHAPES: dict[str, list[Shape]] = {
         (8, 32, 64, 32, 3, 1, 1, 1),
         (8, 64, 64, 32, 3, 1, 1, 1),
         (8, 128, 16, 128, 3, 1, 1, 1),
+        (8, 32, 64, 1, 1, 1, 0, 1),
+        (8, 32, 64, 8, 3, 1, 1, 1),
+        (8, 64, 64, 64, 3, 2, 1, 1),
     ],
     "MobileNet": [
         (32, 24, 32, 144, 1, 1, 0, 1),
         (32, 64, 8, 384, 1, 1, 0, 1),
         (32, 160, 4, 960, 1, 1, 0, 1),
         (32, 144, 32, 144, 3, 1, 1, 144),
+        (32, 144, 32, 144, 3, 2, 1, 144),
+        (8, 32, 64, 32, 3, 1, 1, 32),
+        (32, 192, 16, 192, 3, 1, 1, 192),
         (32, 192, 16, 192, 3, 2, 1, 192),
+        (32, 384, 8, 384, 3, 1, 1, 384),
         (32, 960, 4, 960, 3, 1, 1, 960),
     ],
     "LeNet": [(64, 1, 28, 6, 5, 1, 2, 1), (64, 6, 14, 16, 5, 1, 0, 1)],
@@ -72,6 +80,8 @@ WIDENED = [
 ]
 MASKED = [(128, 512), (8192, 64), (32768, 64), (32768, 144)]
 MATRICES = [(2, 262144), (32, 55296), (64, 120), (128, 512), (1024, 10), (8192, 2), (1024, 256), (1024, 1024)]
+IMAGES = [(32, 128, 24), (32, 64, 32), (32, 144, 32), (8, 16, 64), (2, 64, 112)]
+"""Images, channels, size."""
 TABLES = [(4096, 64, 64), (65536, 64, 1024), (1 << 20, 16, 4096)]
 """Rows, columns, places."""
 
@@ -100,6 +110,13 @@ def sum_of_rows(shape: tuple[int, int]) -> Graph:
     return Graph("sum", {"x": x}, {"y": ops.reduce_sum(x, [0], keepdims=False)})
 
 
+def sum_of_products(shape: tuple[int, int, int]) -> Graph:
+    """The graph of the sum of the products of two images for each channel."""
+    count, channels, size = shape
+    x, y = (sg.input(name, (count, channels, size, size)) for name in "xy")
+    return Graph("products", {"x": x, "y": y}, {"z": ops.reduce_sum(x * y, [0, 2, 3], keepdims=False)})
+
+
 def size_of_rows(rows: int, columns: int, places: int) -> Graph:
     """The graph of the norm of a table's gradient by some of its rows."""
     table, x = sg.input("table", (rows, columns)), sg.input("x", (places,), "int64")
@@ -126,6 +143,8 @@ def least(graphs: list[Graph], repeats: int, threads: int) -> list[float]:
     """Milliseconds of the fastest run of each graph, run by turns."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
+    # The threads of one session would wait actively while the next one runs.
+    settings.add_session_config_entry("session.force_spinning_stop", "1")
     random = np.random.default_rng(0)
     feeds: dict[str, Any] = {}
     for name, value in graphs[0].inputs.items():
@@ -162,10 +181,13 @@ def main() -> None:
     for widths in WIDENED:
         label = "{}x{}x{}x{} to {}, normalized".format(*widths[:3], *widths[2:])
         print_row(label, "bn", widened(widths), given.repeats, given.threads)
-    for size in MASKED:
-        print_row(f"relu of {size[0]}x{size[1]}", "dx", masked(size), 30, given.threads)
+    for matrix in MASKED:
+        print_row(f"relu of {matrix[0]}x{matrix[1]}", "dx", masked(matrix), 30, given.threads)
     for rows, columns in MATRICES:
         print_row(f"sum of the rows of {rows}x{columns}", "y", sum_of_rows((rows, columns)), 100, given.threads)
+    for size in IMAGES:
+        label = "sum of products of {}x{}x{}x{}".format(*size, size[2])
+        print_row(label, "z", sum_of_products(size), 30, given.threads)
     for rows, columns, places in TABLES:
         label = f"norm of {places} rows of {rows}x{columns}"
         print_row(label, "y", size_of_rows(rows, columns, places), 30, given.threads)

@@ -33,17 +33,29 @@ def picked(x: Value, windows: Windows, backwards: bool = False) -> Value:
     )
 
 
+def along(windows: Windows, axis: int) -> Windows:
+    """The windows with what they are along one axis only."""
+    kernel = tuple(map(int, windows.kernel))
+    sides = (
+        (kernel, 1),
+        (windows.strides, 1),
+        (windows.dilations, 1),
+        (windows.begin or (), 0),
+        (windows.end or (), 0),
+    )
+    return Windows(*(tuple(n if i == axis else plain for i, n in enumerate(side)) for side, plain in sides))
+
+
 def shifts_along_rows(x: Value, g: Value, windows: Windows) -> Windows | None:
     """The windows by which `picked(g, ..., backwards=True)` shifts cotangents along rows, of images with steps of 1."""
     if set(windows.strides) != {1} or windows.begin is None:
         return None
-    rank, left = len(windows.kernel), windows.begin[-1]
-    before, behind = int(windows.reach(rank - 1)) - 1 - left, int(x.type.shape[-1]) - int(g.type.shape[-1]) + left
+    last, left = len(windows.kernel) - 1, windows.begin[-1]
+    before, behind = int(windows.reach(last)) - 1 - left, int(x.type.shape[-1]) - int(g.type.shape[-1]) + left
     if min(before, behind) < 0:
         return None
-    ones, none = (1,) * (rank - 1), (0,) * (rank - 1)
-    dilations = (*ones, windows.dilations[-1])
-    return Windows((*ones, windows.kernel[-1]), (1,) * rank, dilations, (*none, before), (*none, behind))
+    none = (0,) * last
+    return along(windows._replace(begin=(*none, before), end=(*none, behind)), last)
 
 
 def shifted_rows(x: Value, g: Value, windows: Windows) -> list[Value]:
