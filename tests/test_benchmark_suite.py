@@ -58,6 +58,12 @@ def test_ratios_are_the_time_of_a_peer_by_ours() -> None:
     assert ratios({"staticgrad": {"status": "failed", "reason": "?"}}) == {}
 
 
+def test_a_machine_that_slows_down_slows_both() -> None:
+    records = {"staticgrad": {"status": "measured", "rounds": [1.0, 2.0, 4.0]}}
+    records["torch"] = {"status": "measured", "rounds": [2.0, 2.0, 12.0]}
+    assert ratios(records) == {"torch": 2.0}
+
+
 def test_the_table_has_ratios_the_fastest_peer_and_geometric_means() -> None:
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in ratio_table(RESULT).splitlines()]
     assert lines[2] == ["a", "2.000", "1.500-2.500", "2.00", "0.50", "JAX jit", "0.50"]

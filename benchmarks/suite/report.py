@@ -26,16 +26,15 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def median_of(record: Result | None) -> float | None:
-    """Median seconds of a step; None where nothing was measured."""
-    return statistics.median(record["rounds"]) if record and record.get("rounds") else None
-
-
 def ratios(records: dict[str, Result]) -> dict[str, float]:
-    """Each peer's time by ours: above 1 we are the faster."""
-    times = {name: median_of(record) for name, record in records.items() if record["status"] == "measured"}
-    ours = times.pop(OURS, None)
-    return {} if ours is None else {name: time / ours for name, time in times.items() if time is not None}
+    """Each peer's time by ours, above 1 where we are the faster: the median of the ratios within a round.
+
+    The turns of a round are close in time, so that a machine that is slow for some rounds is so for all.
+    """
+    times = {name: record.get("rounds") or [] for name, record in records.items() if record["status"] == "measured"}
+    ours = times.pop(OURS, [])
+    by_round = {name: [a / b for a, b in zip(rounds, ours, strict=False)] for name, rounds in times.items()}
+    return {name: statistics.median(found) for name, found in by_round.items() if found}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -139,7 +138,7 @@ def report(result: Result) -> str:
     parts = [
         f"{result['date']}; {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
         f"{result['settings']['threads']} threads, {result['settings']['device']}",
-        "Time of a peer's step by ours (above 1: ours is faster); medians of rounds",
+        "Time of a peer's step by ours (above 1: ours is faster); medians of the ratios within rounds",
         ratio_table(result),
         "Seconds from the start of the declaration to the first loss",
         first_step_table(result),
