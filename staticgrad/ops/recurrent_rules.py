@@ -30,7 +30,7 @@ from staticgrad.types import TensorType
 
 AGAIN = "again"
 """The body of the scan that runs a layer once more. Its last inputs are those of the layer, which nothing in it uses:
-they say which layer it runs, also where others have taken the place of values. Stacked come first the states `h_t`."""
+they say which layer it runs, also where others have taken the place of values. `whole_of` gives the states `h_t`."""
 
 
 class Cotangents(NamedTuple):
@@ -80,16 +80,20 @@ class Way:
         return result
 
     def again(self, step: Callable[..., Any], sequences: Sequence[Value], kept: int) -> list[Value]:
-        """The states `h_{t-1}` of all steps, and what else `step` gives and is kept."""
+        """The states `h_{t-1}` and `h_t` of all steps, and what `step` keeps, without `h_t` itself if it does so."""
         way, axis = [int(self.reverse)], [0]
         _, (stacked, *_) = scan(
             step,
             self.states,
             sequences,
             input_directions=way * len(sequences),
-            output_directions=way * (1 + kept),
+            output_directions=way * kept,
         )
-        whole, *others = _beside(stacked.node, self.given).outputs[len(self.states) :]
+        run = _beside(stacked.node, self.given)
+        others = list(run.outputs[len(self.states) :])
+        whole = whole_of(run, len(self.states))
+        if whole is others[0]:
+            del others[0]
         first = unsqueeze(self.states[0], axis)
         if self.reverse:
             parts = slice_(whole, [1], [LARGEST_SIZE], axis), first
@@ -134,6 +138,13 @@ class Way:
             concat(bias, recurrent, axis=0),
             first,
         )
+
+
+def whole_of(run: Node, states: int) -> Value:
+    """The states `h_t` of all steps that a scan with so many states ran."""
+    first, *others = run.outputs[states:]
+    # Of an LSTM they are products of what it keeps: a copy of them at every step would cost more.
+    return others[0] * others[-1] if states == 2 else first
 
 
 def _beside(run: Node, given: Sequence[Value]) -> Node:
@@ -248,7 +259,7 @@ def rnn(way: Way, *, position: int, activations: Sequence[str] | None, **_: Any)
         following = (relu if linear else tanh)(gemm(h, recurrent, a))
         return [following], [following]
 
-    before, h = way.again(forth, [way.inputs(way.w, sum_of_biases(way.b))], 0)
+    before, h = way.again(forth, [way.inputs(way.w, sum_of_biases(way.b))], 1)
     slope = where(greater(h, 0), full_like(h, 1), full_like(h, 0)) if linear else 1.0 - h * h
 
     def step(dh: Value, slope: Value) -> tuple[list[Value], list[Value]]:
@@ -277,7 +288,7 @@ def _gru_linear(way: Way) -> Cotangents:
         following = n + z * change
         return [following], [following, z, reset, n, q, change]
 
-    before, _, z, reset, n, q, change = way.again(forth, _gates_and_candidate(way, of_inputs), 5)
+    before, _, z, reset, n, q, change = way.again(forth, _gates_and_candidate(way, of_inputs), 6)
     new = 1.0 - z
     to_n = new * (1.0 - n * n)
     to_q = to_n * reset
@@ -314,7 +325,7 @@ def _gru_reset(way: Way) -> Cotangents:
         following = n + z * change
         return [following], [following, z, reset, n, kept, change]
 
-    before, _, z, reset, n, kept, change = way.again(forth, _gates_and_candidate(way, sum_of_biases(way.b)), 5)
+    before, _, z, reset, n, kept, change = way.again(forth, _gates_and_candidate(way, sum_of_biases(way.b)), 6)
     new = 1.0 - z
     factors = concat(change * (z * new), kept * (1.0 - reset), axis=-1)
 
@@ -338,8 +349,7 @@ def lstm(way: Way, **_: Any) -> Cotangents:
         kept, new = f * c, i * n
         following = kept + new
         bounded = tanh(following)
-        h = o * bounded
-        return [h, following], [h, i, o, f, n, kept, new, bounded]
+        return [o * bounded, following], [i, o, f, n, kept, new, bounded]
 
     before, h, i, o, f, n, kept, new, c = way.again(forth, [way.inputs(way.w, sum_of_biases(way.b))], 7)
     factors = concat(new * (1.0 - i), h * (1.0 - o), kept * (1.0 - f), i - new * n, axis=-1)

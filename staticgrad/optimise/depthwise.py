@@ -13,7 +13,7 @@ from staticgrad.ops.bodies import scan
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
 from staticgrad.optimise.formulations import arranged, batch_of, formulation, turned, unturned, without_bias
-from staticgrad.optimise.shifts import just_enough, picked, shifted_rows, shifts_along_rows
+from staticgrad.optimise.shifts import just_enough, met_by_all, picked, shifted_rows, shifts_along_rows
 from staticgrad.types import Dim
 
 _MOST_PAIRS = 1 << 12
@@ -92,7 +92,7 @@ def _small_images(node: Node) -> Value | None:
 
 @formulation("cpu", "Conv")
 def _weight_of_each_channel(node: Node) -> Value | None:
-    """The cotangent of a kernel for each channel = sums over the bands, or diagonals, of x^T g for each"""
+    """The cotangent of a kernel for each channel = sums over bands, or diagonals, of x^T g, or products of vectors"""
     y, given = node.outputs[0], without_bias(node)
     if given is None:
         return None
@@ -134,24 +134,35 @@ def _by_images(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
     most = max(1, _IN_CACHE // (channels * math.prod(int(d) for d in spatial(x))))
     each = max(n for n in range(1, min(batch, most) + 1) if batch % n == 0)
 
+    if each == batch:
+        return arranged(_products(x, g, exact), (1, channels, *spatial(y)))
+
     def part(x: Value, g: Value) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
-        return (), (ops.reduce_sum(_products(x, g, exact), constant(np.array([0])), keepdims=False),)
+        return (), (_products(x, g, exact),)
 
     parts = [arranged(v, (batch // each, each, *v.type.shape[1:])) for v in (x, g)]
     stacked = scan(part, (), parts)[1][0]
-    return arranged(ops.reduce_sum(stacked, constant(np.array([0])), keepdims=False), (1, channels, *spatial(y)))
+    return arranged(_summed(stacked), (1, channels, *spatial(y)))
 
 
 def _products(x: Value, g: Value, windows: Windows) -> Value:
-    """The products (N, C, k, l) of each image's cotangent with what the elements of a kernel meet, in rows of l."""
+    """The products of cotangents with what the elements of a kernel meet, over all images, as (C, *kernel)."""
+    channels, kernel = int(x.type.shape[1]), windows.kernel
     shifts = shifts_along_rows(x, g, windows)
     if shifts is None:
-        count = math.prod(int(k) for k in windows.kernel)
-        return _vectors(g, 1) @ ops.transpose(_vectors(picked(x, windows), count), perm=(0, 1, 3, 2))
-    cotangents = _vectors(picked(g, shifts, backwards=True), int(shifts.kernel[-1]))
+        met, order = met_by_all(x, windows)
+        count = math.prod(int(k) for k in kernel)
+        products = _vectors(g, 1) @ ops.transpose(_vectors(met, count), perm=(0, 1, 3, 2))
+        found = arranged(_summed(products), (channels, *(kernel[axis] for axis in order)))
+        return ops.transpose(found, perm=(0, *(1 + order.index(axis) for axis in range(len(kernel)))))
+    cotangents = _vectors(picked(g, shifts, backwards=True), int(kernel[-1]))
     together = ops.transpose(cotangents, perm=(0, 1, 3, 2))
-    products = [_vectors(rows, 1) @ together for rows in shifted_rows(x, g, windows)]
-    return ops.concat(*products, axis=2) if len(products) > 1 else products[0]
+    rows = [_vectors(seen, 1) @ together for seen in shifted_rows(x, g, windows)]
+    return arranged(_summed(ops.concat(*rows, axis=2) if len(rows) > 1 else rows[0]), (channels, *kernel))
+
+
+def _summed(x: Value) -> Value:
+    return ops.reduce_sum(x, constant(np.array([0])), keepdims=False)
 
 
 def _vectors(x: Value, count: int) -> Value:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from staticgrad import ops
 from staticgrad.graph import Graph, Node, Value, bodies
 from staticgrad.ops.recurrent_layer import DIRECTIONS, joined
-from staticgrad.ops.recurrent_rules import AGAIN
+from staticgrad.ops.recurrent_rules import AGAIN, whole_of
 from staticgrad.origin import rewriting
 from staticgrad.substitute import with_replaced
 
@@ -41,7 +41,7 @@ def _outputs(layer: Node, runs: Mapping[bool, Node]) -> dict[Value, Value]:
     batch_first = layer.attributes["layout"] == 1
     count = len(layer.outputs) - 1
     with rewriting(layer):
-        whole = joined([ops.unsqueeze(runs[way].outputs[count], [1]) for way in directions], 1)
+        whole = joined([ops.unsqueeze(whole_of(runs[way], count), [1]) for way in directions], 1)
         lasts = [
             joined([ops.unsqueeze(runs[way].outputs[state], [0]) for way in directions], 0) for state in range(count)
         ]

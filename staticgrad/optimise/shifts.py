@@ -19,6 +19,9 @@ from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
 from staticgrad.optimise.formulations import filled_up, padding
 
+_MOST_AT_ONCE = 9
+"""Elements of a kernel up to which all are picked by one convolution."""
+
 
 def picked(x: Value, windows: Windows, backwards: bool = False) -> Value:
     """What each of the k elements of a kernel meets, (N, C k, *Y) by channels; from the last if `backwards`.
@@ -33,7 +36,20 @@ def picked(x: Value, windows: Windows, backwards: bool = False) -> Value:
     )
 
 
-def along(windows: Windows, axis: int) -> Windows:
+def met_by_all(x: Value, windows: Windows) -> tuple[Value, tuple[int, ...]]:
+    """What each of the k elements of a kernel meets, (N, C k, *Y) by channels, and how the axes of the kernel lie in k.
+
+    Many are picked along one axis after another.
+    """
+    axes = tuple(range(len(windows.kernel)))
+    if math.prod(int(k) for k in windows.kernel) <= _MOST_AT_ONCE:
+        return picked(x, windows), axes
+    for axis in reversed(axes):
+        x = picked(x, _along(windows, axis))
+    return x, axes[::-1]
+
+
+def _along(windows: Windows, axis: int) -> Windows:
     """The windows with what they are along one axis only."""
     kernel = tuple(map(int, windows.kernel))
     sides = (
@@ -55,7 +71,7 @@ def shifts_along_rows(x: Value, g: Value, windows: Windows) -> Windows | None:
     if min(before, behind) < 0:
         return None
     none = (0,) * last
-    return along(windows._replace(begin=(*none, before), end=(*none, behind)), last)
+    return _along(windows._replace(begin=(*none, before), end=(*none, behind)), last)
 
 
 def shifted_rows(x: Value, g: Value, windows: Windows) -> list[Value]:

@@ -24,15 +24,13 @@ from staticgrad.optimise.formulations import (
     without_bias,
     without_filling,
 )
-from staticgrad.optimise.shifts import along, just_enough, picked, shifted_rows, shifts_along_rows
+from staticgrad.optimise.shifts import just_enough, met_by_all, picked, shifted_rows, shifts_along_rows
 from staticgrad.types import Dim
 
 _MOST_PRODUCTS = 25
 _LARGE_IMAGE, _LARGER_IMAGE, _LARGE_STEPS = 64, 1024, 256
 """Elements of a result from which products for each image cost less than one for all: of one position, of several, and
 of several with steps."""
-_MOST_AT_ONCE = 9
-"""Elements of a kernel up to which all are picked by one convolution."""
 _MOST_PICKED = 1 << 21
 """Elements of what all elements of a kernel meet of one image up to which it is put together."""
 
@@ -132,18 +130,15 @@ def _by_shifts(x: Value, g: Value, windows: Windows) -> Value | None:
 
 
 def _by_picks(x: Value, g: Value, windows: Windows) -> Value | None:
-    """One product with what all elements of a kernel meet, of which many are picked along one axis after another."""
-    features, channels, rank = g.type.shape[1], int(x.type.shape[1]), len(windows.kernel)
-    count, size = math.prod(int(d) for d in windows.kernel), math.prod(int(d) for d in spatial(g))
+    """One product with what all elements of a kernel meet."""
+    features, channels, kernel = g.type.shape[1], int(x.type.shape[1]), windows.kernel
+    count, size = math.prod(int(k) for k in kernel), math.prod(int(d) for d in spatial(g))
     if channels * count * size > _MOST_PICKED:
         return None
-    steps = [windows] if count <= _MOST_AT_ONCE else [along(windows, axis) for axis in reversed(range(rank))]
-    for step in steps:
-        x = picked(x, step)
-    order = (*range(rank),) if len(steps) == 1 else (*reversed(range(rank)),)
-    products = _summed(ops.matmul(_images(g, features, size), _turned_images(x, channels * count, size)))
-    found = arranged(products, (features, channels, *(windows.kernel[axis] for axis in order)))
-    return ops.transpose(found, perm=(1, 0, *(2 + order.index(axis) for axis in range(rank))))
+    met, order = met_by_all(x, windows)
+    products = _summed(ops.matmul(_images(g, features, size), _turned_images(met, channels * count, size)))
+    found = arranged(products, (features, channels, *(kernel[axis] for axis in order)))
+    return ops.transpose(found, perm=(1, 0, *(2 + order.index(axis) for axis in range(len(kernel)))))
 
 
 def _summed(products: Value) -> Value:
