@@ -145,6 +145,18 @@ def test_cotangents_of_convolutions_are_those_of_the_canonical_form(position: in
     )
 
 
+@pytest.mark.parametrize("reduction", [ops.reduce_sum, ops.reduce_mean])
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_sums_of_products_over_images_are_those_of_the_canonical_form(reduction: Any, batch: int) -> None:
+    x, y = (sg.input(name, ("N", 3, 24, 25)) for name in "xy")
+    graph = Graph("f", {"x": x, "y": y}, {"sum": reduction(x * y, [0, 2, 3], keepdims=False)})
+    canonical, chosen = optimise(graph, target="cuda"), optimise(graph)
+    assert "MatMul" in names(chosen, "sum")
+    random = np.random.default_rng(0)
+    feeds = {k: random.standard_normal((batch, 3, 24, 25)).astype(np.float32) for k in "xy"}
+    np.testing.assert_allclose(computed(chosen, feeds)[0], computed(canonical, feeds)[0], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["Conv", "ConvTranspose"])
 def test_forward_convolutions_are_those_of_the_canonical_form(name: str) -> None:
     for shape, size in (((2, 16, 5, 5), 5), ((2, 16, 6, 5), 3), ((3, 16, 4, 4), 1)):

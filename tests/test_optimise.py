@@ -462,9 +462,8 @@ CASES: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         lambda x: ops.reduce_mean(x * x, np.array([0, 2, 3]), keepdims=True),
         [("N", 3, 24, 24)],
         "a = Reshape(x, [-1, 3, 1, 576], allowzero=0); b = Transpose(a, perm=[0, 1, 3, 2]); c = MatMul(a, b); "
-        "d = Reshape(c, [-1, 3], allowzero=0); e = ReduceSum(d, [0], keepdims=False); f = Size(x); "
-        "g = Cast(f, to=float32); h = Cast(3, to=float32); i = Div(g, h); j = Div(e, i); "
-        "r = Reshape(j, [1, 3, 1, 1], allowzero=0)",
+        "d = Reshape(c, [-1, 3], allowzero=0); e = ReduceMean(d, [0], keepdims=False); f = Div(e, 576.0); "
+        "r = Reshape(f, [1, 3, 1, 1], allowzero=0)",
     ),
     (
         "sum(x y) over small images",

@@ -8,7 +8,7 @@ import numpy as np
 
 from staticgrad import ops
 from staticgrad.graph import Node, Value
-from staticgrad.ops.kinds import known_axes, ratio_of_sizes, reshape_like
+from staticgrad.ops.kinds import known_axes, reshape_like
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import spatial
 from staticgrad.optimise.formulations import arranged, batch_of, formulation
@@ -42,9 +42,12 @@ def _sum_of_products(node: Node) -> Value | None:
         return None
     rows, others = (arranged(v, (batch_of(v), channels, 1, size)) for v in (x, y))
     products = arranged(rows @ ops.transpose(others, perm=(0, 1, 3, 2)), (batch_of(x), channels))
-    total = ops.reduce_sum(products, constant(np.array([0])), keepdims=False)
-    if node.op.name == "ReduceMean":
-        total = total / ratio_of_sizes(x, total)
+    images = constant(np.array([0]))
+    if node.op.name == "ReduceSum":
+        total = ops.reduce_sum(products, images, keepdims=False)
+    else:
+        # The runtime's mean over no images is 0.
+        total = ops.reduce_mean(products, images, keepdims=False) / float(size)
     return arranged(total, node.outputs[0].type.shape)
 
 
