@@ -96,7 +96,8 @@ def test_extreme_numbers_are_those_of_torch(name: str) -> None:
     torch = pytest.importorskip("torch")
     t = torch.tensor(EXTREMES, dtype=torch.float32, requires_grad=True)
     f = getattr(torch, name, None) or getattr(torch.nn.functional, name)
-    expected = f(t)
+    # One by one: of several at once PyTorch's gelu of infinity is NaN on some processors (oneDNN's kernel).
+    expected = torch.stack([f(x) for x in t])
     expected.sum().backward()
     (value,), (g,) = run(FUNCTIONS[name], EXTREMES, dtype="float32")
     np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-5, atol=1e-11)
