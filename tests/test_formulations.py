@@ -134,7 +134,7 @@ def test_cotangents_of_convolutions_are_those_of_the_canonical_form(position: in
     }
     for found, expected in zip(computed(chosen, feeds), computed(canonical, feeds), strict=True):
         assert found.shape == expected.shape
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3 if max(image) > 50 else 2e-4)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-4)
     if other_weight is None:
         other_weight = batch == "two numbers"
     if other_image is None:

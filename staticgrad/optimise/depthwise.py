@@ -12,8 +12,17 @@ from staticgrad.graph import Node, Value
 from staticgrad.ops.bodies import scan
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
-from staticgrad.optimise.formulations import arranged, batch_of, formulation, turned, unturned, without_bias
-from staticgrad.optimise.shifts import just_enough, met_by_all, picked, shifted_rows, shifts_along_rows
+from staticgrad.optimise.formulations import (
+    arranged,
+    batch_of,
+    formulation,
+    summed,
+    together,
+    turned,
+    unturned,
+    without_bias,
+)
+from staticgrad.optimise.shifts import by_elements, just_enough, met_by_all, picked, shifted_rows, shifts_along_rows
 from staticgrad.types import Dim
 
 _MOST_PAIRS = 1 << 12
@@ -133,7 +142,6 @@ def _by_images(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
         return None
     most = max(1, _IN_CACHE // (channels * math.prod(int(d) for d in spatial(x))))
     each = max(n for n in range(1, min(batch, most) + 1) if batch % n == 0)
-
     if each == batch:
         return arranged(_products(x, g, exact), (1, channels, *spatial(y)))
 
@@ -142,7 +150,7 @@ def _by_images(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
 
     parts = [arranged(v, (batch // each, each, *v.type.shape[1:])) for v in (x, g)]
     stacked = scan(part, (), parts)[1][0]
-    return arranged(_summed(stacked), (1, channels, *spatial(y)))
+    return arranged(summed(stacked), (1, channels, *spatial(y)))
 
 
 def _products(x: Value, g: Value, windows: Windows) -> Value:
@@ -153,16 +161,11 @@ def _products(x: Value, g: Value, windows: Windows) -> Value:
         met, order = met_by_all(x, windows)
         count = math.prod(int(k) for k in kernel)
         products = _vectors(g, 1) @ ops.transpose(_vectors(met, count), perm=(0, 1, 3, 2))
-        found = arranged(_summed(products), (channels, *(kernel[axis] for axis in order)))
-        return ops.transpose(found, perm=(0, *(1 + order.index(axis) for axis in range(len(kernel)))))
+        return by_elements(summed(products), (channels,), kernel, order)
     cotangents = _vectors(picked(g, shifts, backwards=True), int(kernel[-1]))
-    together = ops.transpose(cotangents, perm=(0, 1, 3, 2))
-    rows = [_vectors(seen, 1) @ together for seen in shifted_rows(x, g, windows)]
-    return arranged(_summed(ops.concat(*rows, axis=2) if len(rows) > 1 else rows[0]), (channels, *kernel))
-
-
-def _summed(x: Value) -> Value:
-    return ops.reduce_sum(x, constant(np.array([0])), keepdims=False)
+    columns = ops.transpose(cotangents, perm=(0, 1, 3, 2))
+    rows = [_vectors(seen, 1) @ columns for seen in shifted_rows(x, g, windows)]
+    return arranged(summed(together(rows, axis=2)), (channels, *kernel))
 
 
 def _vectors(x: Value, count: int) -> Value:
@@ -195,8 +198,7 @@ def _by_rows(x: Value, g: Value, y: Value, windows: Windows) -> Value | None:
         if (start, last, step) != (0, int(seen.type.shape[2]) - 1, 1):
             seen = ops.slice_(seen, *(constant(np.array([n])) for n in (start, last + 1, 2, step)))
         products.append(ops.matmul(flat, arranged(seen, (channels, -1, long))))
-    together = ops.concat(*products, axis=1) if height > 1 else products[0]
-    matrices = arranged(together, (int(channels) * height, columns * long))
+    matrices = arranged(together(products, axis=1), (int(channels) * height, columns * long))
     bands = _bands((long,), (columns,), (width,), windows, 1, transposed=True)
     return arranged(ops.gemm(matrices, bands, transB=True), (1, channels, height, width))
 

@@ -98,6 +98,16 @@ def _order(x: Value) -> tuple[int, ...]:
     return (1, 0, *range(2, len(x.type.shape)))
 
 
+def summed(x: Value) -> Value:
+    """The sum over the first axis."""
+    return ops.reduce_sum(x, constant(np.array([0])), keepdims=False)
+
+
+def together(parts: Sequence[Value], axis: int = 0) -> Value:
+    """Values one behind the other along an axis."""
+    return parts[0] if len(parts) == 1 else ops.concat(*parts, axis=axis)
+
+
 def batch_of(x: Value) -> Dim:
     """The first size as a reshape takes it."""
     return x.type.shape[0] if isinstance(x.type.shape[0], int) else -1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from staticgrad import ops
 from staticgrad.graph import Value
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import Windows, spatial
-from staticgrad.optimise.formulations import filled_up, padding
+from staticgrad.optimise.formulations import arranged, filled_up, padding
+from staticgrad.types import Dim
 
 _MOST_AT_ONCE = 9
 """Elements of a kernel up to which all are picked by one convolution."""
@@ -47,6 +49,13 @@ def met_by_all(x: Value, windows: Windows) -> tuple[Value, tuple[int, ...]]:
     for axis in reversed(axes):
         x = picked(x, _along(windows, axis))
     return x, axes[::-1]
+
+
+def by_elements(products: Value, lead: Sequence[Dim], kernel: Sequence[Dim], order: Sequence[int]) -> Value:
+    """Products (*lead, k) with what `met_by_all` gives as (*lead, *kernel)."""
+    found = arranged(products, (*lead, *(kernel[axis] for axis in order)))
+    places = (order.index(axis) for axis in range(len(kernel)))
+    return ops.transpose(found, perm=(*range(len(lead)), *(len(lead) + place for place in places)))
 
 
 def _along(windows: Windows, axis: int) -> Windows:

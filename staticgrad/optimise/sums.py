@@ -11,7 +11,7 @@ from staticgrad.graph import Node, Value
 from staticgrad.ops.kinds import known_axes, reshape_like
 from staticgrad.ops.registry import constant
 from staticgrad.ops.windows import spatial
-from staticgrad.optimise.formulations import arranged, batch_of, formulation
+from staticgrad.optimise.formulations import arranged, batch_of, formulation, summed
 from staticgrad.types import DType, TensorType, count_elements, unknown
 
 _FEW = 1 << 10
@@ -32,22 +32,21 @@ def _sum_of_products(node: Node) -> Value | None:
         return None
     x, y = product.node.inputs
     rank, channels = len(product.type.shape), product.type.shape[1] if len(product.type.shape) > 2 else None
-    summed, places = known_axes(axes, rank) if axes is not None else None, spatial(product)
+    over, places = known_axes(axes, rank) if axes is not None else None, spatial(product)
     if x is None or y is None or not x.type == y.type == product.type or not isinstance(channels, int):
         return None
-    if not summed or sorted(summed) != [0, *range(2, rank)] or not all(isinstance(d, int) for d in places):
+    if not over or sorted(over) != [0, *range(2, rank)] or not all(isinstance(d, int) for d in places):
         return None
     size = math.prod(int(d) for d in places)
     if size < _LONG:
         return None
     rows, others = (arranged(v, (batch_of(v), channels, 1, size)) for v in (x, y))
     products = arranged(rows @ ops.transpose(others, perm=(0, 1, 3, 2)), (batch_of(x), channels))
-    images = constant(np.array([0]))
     if node.op.name == "ReduceSum":
-        total = ops.reduce_sum(products, images, keepdims=False)
+        total = summed(products)
     else:
         # The runtime's mean over no images is 0.
-        total = ops.reduce_mean(products, images, keepdims=False) / float(size)
+        total = ops.reduce_mean(products, constant(np.array([0])), keepdims=False) / float(size)
     return arranged(total, node.outputs[0].type.shape)
 
 
@@ -57,10 +56,10 @@ def _sum_of_rows(node: Node) -> Value | None:
     x, axes = (*node.inputs, None)[:2]
     if x is None or axes is None or x.type.dtype is not DType.float32:
         return None
-    shape, summed = x.type.shape, known_axes(axes, len(x.type.shape))
-    if not summed or sorted(summed) != list(range(len(summed))) or len(summed) == len(shape):
+    shape, over = x.type.shape, known_axes(axes, len(x.type.shape))
+    if not over or sorted(over) != list(range(len(over))) or len(over) == len(shape):
         return None
-    count, columns = count_elements(shape[: len(summed)]), count_elements(shape[len(summed) :])
+    count, columns = count_elements(shape[: len(over)]), count_elements(shape[len(over) :])
     if not isinstance(columns, int):
         return None
     if isinstance(count, int):

@@ -19,12 +19,14 @@ from staticgrad.optimise.formulations import (
     formulation,
     has_many_channels,
     padding,
+    summed,
+    together,
     turned,
     unturned,
     without_bias,
     without_filling,
 )
-from staticgrad.optimise.shifts import just_enough, met_by_all, picked, shifted_rows, shifts_along_rows
+from staticgrad.optimise.shifts import by_elements, just_enough, met_by_all, picked, shifted_rows, shifts_along_rows
 from staticgrad.types import Dim
 
 _MOST_PRODUCTS = 25
@@ -81,15 +83,11 @@ def _by_position(x: Value, w: Value, counts: Sequence[int], windows: Windows, le
     x, flat, rank = filled_up(x, windows, lead), _flat(w), len(counts)
     products = [ops.gemm(flat, _flat(_seen(x, position, windows, lead)), transB=True) for position in _places(counts)]
     shape = (*counts, w.type.shape[0], x.type.shape[0])
-    return ops.transpose(arranged(_together(products), shape), perm=(rank + 1, rank, *range(rank)))
+    return ops.transpose(arranged(together(products), shape), perm=(rank + 1, rank, *range(rank)))
 
 
 def _places(counts: Sequence[int]) -> Iterable[tuple[int, ...]]:
     return itertools.product(*map(range, counts))
-
-
-def _together(parts: Sequence[Value], axis: int = 0) -> Value:
-    return parts[0] if len(parts) == 1 else ops.concat(*parts, axis=axis)
 
 
 def _by_image(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Value | None:
@@ -100,7 +98,7 @@ def _by_image(x: Value, g: Value, counts: Sequence[int], windows: Windows) -> Va
         if size < _LARGE_IMAGE and has_many_channels(channels, features):
             return None
         seen = _turned_images(_seen(filled_up(x, windows), (0,) * rank, windows), channels, size)
-        product = _summed(ops.matmul(_images(g, features, size), seen))
+        product = summed(ops.matmul(_images(g, features, size), seen))
         return ops.transpose(arranged(product, (*counts, features, channels)), perm=(rank + 1, rank, *range(rank)))
     forward = windows._replace(kernel=tuple(counts), strides=windows.dilations, dilations=windows.strides)
     exact = just_enough(x, g, forward)
@@ -123,9 +121,9 @@ def _by_shifts(x: Value, g: Value, windows: Windows) -> Value | None:
     size = math.prod(int(d) for d in (*spatial(g)[:-1], x.type.shape[-1]))
     cotangents = _images(picked(g, shifts, backwards=True), features * int(width), size)
     products = [
-        _summed(ops.matmul(cotangents, _turned_images(seen, channels, size))) for seen in shifted_rows(x, g, windows)
+        summed(ops.matmul(cotangents, _turned_images(seen, channels, size))) for seen in shifted_rows(x, g, windows)
     ]
-    found = arranged(_together(products), (*rows, features, width, channels))
+    found = arranged(together(products), (*rows, features, width, channels))
     return ops.transpose(found, perm=(rank + 1, rank - 1, *range(rank - 1), rank))
 
 
@@ -136,13 +134,8 @@ def _by_picks(x: Value, g: Value, windows: Windows) -> Value | None:
     if channels * count * size > _MOST_PICKED:
         return None
     met, order = met_by_all(x, windows)
-    products = _summed(ops.matmul(_images(g, features, size), _turned_images(met, channels * count, size)))
-    found = arranged(products, (features, channels, *(kernel[axis] for axis in order)))
-    return ops.transpose(found, perm=(1, 0, *(2 + order.index(axis) for axis in range(len(kernel)))))
-
-
-def _summed(products: Value) -> Value:
-    return ops.reduce_sum(products, constant(np.array([0])), keepdims=False)
+    products = summed(ops.matmul(_images(g, features, size), _turned_images(met, channels * count, size)))
+    return turned(by_elements(products, (features, channels), kernel, order))
 
 
 def _images(x: Value, channels: Dim, size: int) -> Value:
